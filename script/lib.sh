@@ -1,0 +1,133 @@
+# Steps that are run, timed, counted and summed up. Sourced by script/test and script/check, which
+# stand in the root of the checkout.
+# shellcheck shell=bash
+
+jobs=$(nproc)
+log_dir=build/log
+passed=0
+failed=0
+failures=()
+
+# step TITLE COMMAND...: runs the command with its output in a file, which is shown if it fails.
+# Counts the tests that the output sums up (ctest's way or "N passed, N failed"), else one.
+step() {
+  local title=$1 log started=$SECONDS status=0 ok=0 bad=0 line
+  shift
+  mkdir -p "$log_dir"
+  log=$log_dir/${title//[^a-zA-Z0-9]/-}.log
+  printf -- '--- %s\n' "$title"
+  ("$@") >"$log" 2>&1 </dev/null || status=$?
+
+  line=$(grep -E '^([0-9]+ passed, [0-9]+ failed$|[0-9]+% tests passed, )' "$log" | tail -n 1 || true)
+  if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+    ok=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]}
+  elif [[ $line =~ ([0-9]+)\ tests\ failed\ out\ of\ ([0-9]+) ]]; then
+    bad=${BASH_REMATCH[1]} ok=$((BASH_REMATCH[2] - BASH_REMATCH[1]))
+  elif [ $status -eq 0 ]; then
+    ok=1
+  fi
+  if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
+    bad=1
+  fi
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+
+  if [ "$bad" -gt 0 ]; then
+    failures+=("$title: $log")
+    tail -n 100 "$log" | sed 's/^/    /'
+    printf 'FAILED  %s (%d s, exit status %d; all of it in %s)\n' \
+      "$title" $((SECONDS - started)) $status "$log"
+    return 1
+  fi
+  printf 'ok      %s (%d s)\n' "$title" $((SECONDS - started))
+}
+
+# Prints what failed and the sum, and ends the script.
+sum_up() {
+  local failure
+  for failure in "${failures[@]}"; do
+    printf 'FAILED  %s\n' "$failure"
+  done
+  printf '%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" -eq 0 ]
+  exit
+}
+
+build() { # preset
+  # Configured anew each time: cheap, and a new wolfSSL or a changed preset is never missed.
+  cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"
+}
+
+# Where the kernel spreads mappings widely, ThreadSanitizer of this age does not start.
+calm=()
+if setarch "$(uname -m)" -R true 2>/dev/null; then
+  calm=(setarch "$(uname -m)" -R)
+fi
+
+unit_tests() { # preset
+  "${calm[@]}" ctest --preset "$1" -j "$jobs"
+}
+
+# The broker as a program, over real sockets. Whatever a sanitizer says about it goes to files, so
+# that nothing is lost with the output of a broker that was meant to die.
+end_to_end() { # name, broker, arguments of test/run...
+  local name=$1 broker=$2 reports=$PWD/$log_dir/$1-sanitizer
+  shift 2
+  rm -rf "$reports"
+  mkdir -p "$reports"
+  local status=0
+  ASAN_OPTIONS=log_path=$reports/asan:detect_stack_use_after_return=1 \
+  UBSAN_OPTIONS=log_path=$reports/ubsan:print_stacktrace=1 \
+  TSAN_OPTIONS=log_path=$reports/tsan:second_deadlock_stack=1 \
+    "${calm[@]}" test/run "$@" "$broker" || status=$?
+  if [ -n "$(ls "$reports")" ]; then
+    printf '\nA sanitizer has something to say about the broker:\n'
+    head -n 100 "$reports"/*
+    status=1
+  fi
+  return $status
+}
+
+# Each libFuzzer program of the fuzz preset, for so many seconds, over its committed seeds.
+# Seeds and dictionary of protocol/publish_fuzz.c: protocol/fuzz/publish/ and protocol/fuzz/publish.dict.
+fuzz() { # seconds a target
+  local seconds=$1 ok=0 bad=0 program name folder target
+  for program in build/fuzz/*/*_fuzz; do
+    [ -x "$program" ] || continue
+    folder=$(basename "$(dirname "$program")")
+    name=$(basename "$program" _fuzz)
+    target=${name#"$folder"_}
+    local corpus=build/fuzz/corpus/$name arguments=()
+    mkdir -p "$corpus" build/fuzz/found
+    [ ! -f "$folder/fuzz/$target.dict" ] || arguments+=("-dict=$folder/fuzz/$target.dict")
+    arguments+=("$corpus")
+    [ ! -d "$folder/fuzz/$target" ] || arguments+=("$folder/fuzz/$target")
+    printf '=== %s\n' "$name"
+    if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+      -print_final_stats=1 -artifact_prefix="build/fuzz/found/$name-" "${arguments[@]}"; then
+      ok=$((ok + 1))
+    else
+      bad=$((bad + 1))
+      printf 'FAILED %s: the input is below build/fuzz/found/\n' "$name"
+    fi
+  done
+  printf '%d passed, %d failed\n' $ok $bad
+  [ $bad -eq 0 ]
+}
+
+# What is read rather than run.
+tracked() { # pathspec...
+  git ls-files --cached --others --exclude-standard --deduplicate -- "$@" |
+    while IFS= read -r file; do [ ! -f "$file" ] || printf '%s\n' "$file"; done
+}
+
+check_format() { # extra options of clang-format
+  mapfile -t files < <(tracked '*.c' '*.h')
+  [ ${#files[@]} -eq 0 ] || clang-format "$@" "${files[@]}"
+}
+
+# The other compiler's opinion, with warnings as errors.
+build_with_clang() {
+  cmake --preset dev -B build/clang -DCMAKE_C_COMPILER=clang &&
+    cmake --build build/clang -j "$jobs"
+}
