@@ -3,7 +3,7 @@
 # One static library hf_<name> of the calling folder's sources:
 #   *.c          compiled into the library
 #   *.rl         through ragel into the build tree, then compiled in. A grammar without a `write`
-#                statement is only included by others.
+#                statement, and any *.rlh, is only included by others.
 #   *_test.c     one cmocka program <name>_<file> each, run by ctest from the source root
 #   *_testing.c  helpers, compiled into each test and fuzz target of this folder
 #   *_fuzz.c     one libFuzzer program <name>_<file> each, where HOLDFAST_FUZZ is on
@@ -15,7 +15,7 @@ function(holdfast_folder name)
   cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
 
   file(GLOB sources CONFIGURE_DEPENDS *.c)
-  file(GLOB grammars CONFIGURE_DEPENDS *.rl)
+  file(GLOB grammars CONFIGURE_DEPENDS *.rl *.rlh)
   set(tests ${sources})
   set(testing ${sources})
   set(fuzzers ${sources})
@@ -66,7 +66,7 @@ function(holdfast_ragel out)
         OUTPUT ${target}
         COMMAND ${RAGEL} -G1 -C -I ${PROJECT_SOURCE_DIR} -I ${CMAKE_CURRENT_SOURCE_DIR}
                 -o ${target} ${file}
-        DEPENDS ${ARGN} # any of them may be included by this one
+        DEPENDS ${ARGN} # any other of them may be included by this one
         COMMENT "ragel ${stem}.rl"
         VERBATIM)
       list(APPEND generated ${target})
