@@ -34,7 +34,7 @@ static inline bool decoder_field(const uint8_t *p, const uint8_t *end, size_t le
     return (size_t)(end - p) - 1 >= length;
 }
 
-/* Is the field a UTF-8 Encoded String [MQTT-1.5.4-1] [MQTT-1.5.4-2]? `rule` is what it breaks if not. */
+/* Is the field a UTF-8 Encoded String [MQTT-1.5.4-1] [MQTT-1.5.4-2]? If not, it breaks `rule`. */
 bool decoder_text(const struct decoder *decoder, struct bytes field, enum rule rule);
 
 /* Is it a Topic Name [MQTT-4.7.0-1] [MQTT-4.7.3-1]? */

@@ -289,7 +289,8 @@ static uint8_t first_byte(const struct packet *packet)
     case PACKET_PUBREL:
     case PACKET_SUBSCRIBE:
     case PACKET_UNSUBSCRIBE:
-        return (uint8_t)(packet->type << 4 | 0x02); /* [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] */
+        /* [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] */
+        return (uint8_t)(packet->type << 4 | 0x02);
     default:
         return (uint8_t)(packet->type << 4);
     }

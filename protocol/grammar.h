@@ -10,8 +10,8 @@
 /* Leaves the decoding function: the byte at `p` breaks this rule. */
 #define REFUSE(rule) return decoder_refuse(decoder, (rule), p)
 
-/* The same in an error action, which also runs where the range ends too early: that is CUT, which each
- * .rl file defines. */
+/* The same in an error action, which also runs where the range ends too early: that breaks CUT,
+ * which each .rl file defines. */
 #define REFUSE_BYTE(rule) return decoder_refuse(decoder, p == pe ? CUT : (rule), p)
 
 static inline const uint8_t *bytes_end(struct bytes bytes)

@@ -6,9 +6,9 @@
 const char *packet_type_name(enum packet_type type)
 {
     static const char *const names[] = {
-        "reserved",    "CONNECT",  "CONNACK", "PUBLISH",  "PUBACK",     "PUBREC",
-        "PUBREL",      "PUBCOMP",  "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK",
-        "PINGREQ",     "PINGRESP", "DISCONNECT", "AUTH",
+        "reserved", "CONNECT",  "CONNACK",    "PUBLISH", "PUBACK",      "PUBREC",
+        "PUBREL",   "PUBCOMP",  "SUBSCRIBE",  "SUBACK",  "UNSUBSCRIBE", "UNSUBACK",
+        "PINGREQ",  "PINGRESP", "DISCONNECT", "AUTH",
     };
 
     return (unsigned)type <= PACKET_AUTH ? names[type] : names[0];

@@ -1,8 +1,8 @@
 /* The fifteen MQTT Control Packets as values.
  *
- * Decoded packets borrow: every `struct bytes` in them points into the frame that was decoded and is
- * valid as long as it is. Encoders write into the caller's memory and return the size needed, like
- * snprintf: when that is more than `capacity`, nothing has been written.
+ * Decoded packets borrow: every `struct bytes` in them points into the frame that was decoded and
+ * is valid as long as it is. Encoders write into the caller's memory and return the size needed,
+ * like snprintf: when that is more than `capacity`, nothing has been written.
  *
  * No function here allocates, reads a clock or does I/O; all are safe on any thread. */
 #ifndef PROTOCOL_PACKET_H
@@ -87,8 +87,8 @@ enum property {
 
 /* A field is meaningful only while its bit is in `present`; nothing else is initialised. */
 struct properties {
-    uint32_t present;              /* 1u << enum property */
-    struct bytes raw;              /* decoded: all property bytes, without the Property Length */
+    uint32_t present; /* 1u << enum property */
+    struct bytes raw; /* decoded: all property bytes, without the Property Length */
     uint8_t payload_format_indicator;
     uint8_t request_problem_information;
     uint8_t request_response_information;
@@ -261,13 +261,13 @@ enum frame_result {
     FRAME_REFUSED, /* see the refusal; the connection is to be closed */
 };
 
-/* Consumes at most the rest of one fixed header from `data`; `*out_consumed` says how much. Refuses
- * reserved types, types that this side never receives, flag bits that are not as Table 2-2 lists
- * them, and a Remaining Length that is not a valid Variable Byte Integer.
- * A PUBLISH with QoS 3, or with DUP at QoS 0, is refused here. The parser must be set to zero again after FRAME_HEADER and
- * the body. */
-enum frame_result frame_parser_feed(struct frame_parser *parser, bool as_server, const uint8_t *data,
-                                    size_t size, size_t *out_consumed,
+/* Consumes at most the rest of one fixed header from `data`; `*out_consumed` says how much.
+ * Refuses reserved types, types that this side never receives, flag bits that are not as Table 2-2
+ * lists them, and a Remaining Length that is not a valid Variable Byte Integer. A PUBLISH with QoS
+ * 3, or with DUP at QoS 0, is refused here. The parser must be set to zero again after
+ * FRAME_HEADER and the body. */
+enum frame_result frame_parser_feed(struct frame_parser *parser, bool as_server,
+                                    const uint8_t *data, size_t size, size_t *out_consumed,
                                     struct refusal *out_refusal);
 
 /* ---- Decoding ---- */
@@ -275,11 +275,11 @@ enum frame_result frame_parser_feed(struct frame_parser *parser, bool as_server,
 /* Decodes the body of a complete frame. `frame` is the whole frame including its fixed header of
  * `header_size` bytes (so that offsets count from the frame's first byte). `version` is ignored for
  * CONNECT. Returns false and fills `*out_refusal` when the packet is malformed or a Protocol Error
- * that shows in the packet alone. `as_server`: a Server (true) refuses packets and properties that only a
- * Server may send, and the other way round.
+ * that shows in the packet alone. `as_server`: a Server (true) refuses packets and properties that
+ * only a Server may send, and the other way round.
  *
- * A refused CONNECT leaves in `out->connect.version` the version to answer in: the Client's where it is
- * one of ours, 3.1.1 for levels below it, and otherwise 5. */
+ * A refused CONNECT leaves in `out->connect.version` the version to answer in: the Client's where
+ * it is one of ours, 3.1.1 for levels below it, and otherwise 5. */
 bool packet_decode(enum mqtt_version version, bool as_server, const uint8_t *frame, size_t size,
                    size_t header_size, struct packet *out, struct refusal *out_refusal);
 
@@ -289,11 +289,11 @@ bool publish_decode(enum mqtt_version version, bool as_server, const uint8_t *fr
 
 /* ---- Encoding ----
  *
- * SIZE_MAX, for the size of the packet too, when the packet would exceed what a Remaining Length can
- * say (268,435,455 bytes): larger than any capacity and than any Maximum Packet Size. */
+ * SIZE_MAX, for the size of the packet too, when the packet would exceed what a Remaining Length
+ * can say (268,435,455 bytes): larger than any capacity and than any Maximum Packet Size. */
 
-/* A CONNECT too is encoded for `version`. Of repeated Subscription Identifiers only the last is known
- * here, and User Properties come from `user_properties`. */
+/* A CONNECT too is encoded for `version`. Of repeated Subscription Identifiers only the last is
+ * known here, and User Properties come from `user_properties`. */
 size_t packet_encode(enum mqtt_version version, const struct packet *packet, uint8_t *out,
                      size_t capacity);
 
@@ -308,8 +308,8 @@ struct publish_head {
     uint32_t message_expiry_interval_s;
     const uint32_t *subscription_identifiers;
     uint32_t subscription_identifier_count;
-    struct bytes topic_name;  /* may be empty with an alias that the Client knows */
-    struct bytes properties;  /* as made by properties_forwardable() */
+    struct bytes topic_name; /* may be empty with an alias that the Client knows */
+    struct bytes properties; /* as made by properties_forwardable() */
     size_t payload_size;
 };
 

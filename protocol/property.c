@@ -6,7 +6,7 @@
 #define WILL (1u << PROPERTY_PLACE_WILL)
 
 const struct property_row property_table[PROPERTY_COUNT] = {
-#define PROPERTY(constant, field_, id, name_, type, places_, repeats_, not_client, not_server,      \
+#define PROPERTY(constant, field_, id, name_, type, places_, repeats_, not_client, not_server,     \
                  sender, values_, value_reason, value, repeat)                                     \
     [PROPERTY_##constant] = {                                                                      \
         .name = name_,                                                                             \
@@ -104,8 +104,7 @@ bool properties_next_user_property(struct bytes raw, size_t *cursor, struct byte
 static bool property_is_forwarded(enum property property)
 {
     return property != PROPERTY_TOPIC_ALIAS && property != PROPERTY_MESSAGE_EXPIRY_INTERVAL &&
-           property != PROPERTY_SUBSCRIPTION_IDENTIFIER &&
-           property != PROPERTY_WILL_DELAY_INTERVAL;
+           property != PROPERTY_SUBSCRIPTION_IDENTIFIER && property != PROPERTY_WILL_DELAY_INTERVAL;
 }
 
 size_t properties_forwardable(struct bytes raw, uint8_t *out)

@@ -12,11 +12,11 @@ enum reason_code {
 #include "protocol/reason_code.def"
 };
 
-/* The name as Table 2-6 has it; "Success" for 0; "unknown reason code" for values that are none. */
+/* The name as Table 2-6 has it; "Success" for 0; "unknown reason code" for what is none. */
 const char *reason_code_name(uint8_t reason_code);
 
-/* May a packet of this type, sent by a Server or a Client, carry this code (Tables 2-6, 3-10, 3-11)?
- * False for packet types that carry none. */
+/* May a packet of this type, sent by a Server or a Client, carry this code (Tables 2-6, 3-10,
+ * 3-11)? False for packet types that carry none. */
 bool reason_code_allowed(enum packet_type type, uint8_t reason_code, bool from_server);
 
 #endif

@@ -33,9 +33,9 @@ struct topic_filter {
 struct topic_filter topic_filter_parse(struct bytes text, bool shared_subscriptions,
                                        size_t *out_offset);
 
-/* Does this plain filter match this name (4.7)? The slow, obvious way, one call a filter: the broker's
- * index does it for all filters at once. Filters starting with a wildcard do not match names starting
- * with $ [MQTT-4.7.2-1]. */
+/* Does this plain filter match this name (4.7)? The slow, obvious way, one call a filter: the
+ * broker's index does it for all filters at once. Filters starting with a wildcard do not match
+ * names starting with $ [MQTT-4.7.2-1]. */
 bool topic_filter_matches(struct bytes filter, struct bytes name);
 
 #endif

@@ -1,4 +1,4 @@
-/* The grammars without the fast path in front of them: its oracle in tests. Internal to protocol/. */
+/* The grammars without the fast path in front: its oracle in tests. Internal to protocol/. */
 #ifndef PROTOCOL_TOPIC_GRAMMAR_H
 #define PROTOCOL_TOPIC_GRAMMAR_H
 
