@@ -84,7 +84,7 @@ class Broker:
     def kill(self):
         """SIGKILL: whatever it has not written is lost."""
         self._must_run()
-        self.process.kill()
+        self.process.send_signal(self.dialect.kill_signal)
         self.process.wait()
 
     def _must_run(self):

@@ -108,8 +108,10 @@ class Context:
             self.broker = broker
         return broker
 
-    def start(self, **config):
+    def start(self, workers=None, **config):
         """The case's broker, running."""
+        if workers is not None and self.dialect.name == "holdfast":
+            config["broker"] = {"workers": workers, **config.get("broker", {})}
         return self.new_broker(**config).start()
 
     # ---- Clients ----
@@ -128,6 +130,19 @@ class Context:
         """A connected client."""
         client = self.open(version, transport, tls, listener, receive_buffer=receive_buffer)
         client.connect(client_id, **connect)
+        return client
+
+    def away(self, client_id, *filters, version=5, qos=1, **connect):
+        """Makes a stored session with these subscriptions and leaves."""
+        client = self.client(client_id, version, stored=True, **connect)
+        client.subscribe(*filters, qos=qos)
+        client.disconnect()
+
+    def back(self, client_id, version=5, **connect):
+        """Resumes a stored session that must be there. MQTT 3.1 does not say whether it is."""
+        client = self.client(client_id, version, stored=True, **connect)
+        if version > 3 and not client.connack.session_present:
+            raise AssertionError(f"the session of {client_id} is gone: Session Present is 0")
         return client
 
     def check_health(self, message=b"still here"):

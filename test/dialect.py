@@ -6,6 +6,7 @@ that shows which checks are fair.
 """
 
 import os
+import signal
 
 
 class NotSupported(Exception):
@@ -24,6 +25,7 @@ def _value(value):
 
 class Holdfast:
     name = "holdfast"
+    kill_signal = signal.SIGKILL
 
     @staticmethod
     def command(binary, config_file):
@@ -44,6 +46,7 @@ class Holdfast:
 
 class Mosquitto:
     name = "mosquitto"
+    kill_signal = signal.SIGTERM  # it cannot survive the other, and would hide what else is wrong
 
     # Holdfast's option -> mosquitto's; None: the control may do without it.
     OPTIONS = {

@@ -15,8 +15,8 @@ from mqtt_wire import DEADLINE_S
 class Outgoing:
     """One message on its way to the broker."""
 
-    def __init__(self, topic, payload, qos):
-        self.topic, self.payload, self.qos = topic, payload, qos
+    def __init__(self, topic, payload, qos, retain=False):
+        self.topic, self.payload, self.qos, self.retain = topic, payload, qos, retain
         self.released = False  # QoS 2: PUBREC received, PUBREL owed
 
 
@@ -33,8 +33,8 @@ class Publisher:
         self.client = None
         self.last_id = 0
 
-    def add(self, topic, payload, qos):
-        self.queue.append(Outgoing(topic, payload, qos))
+    def add(self, topic, payload, qos, retain=False):
+        self.queue.append(Outgoing(topic, payload, qos, retain))
 
     def attach(self, client):
         """Goes on over this connection, with the session if the broker still has it."""
@@ -64,7 +64,7 @@ class Publisher:
 
     def _packet(self, packet_id, message, dup=False):
         return mqtt.publish(self.client.version, message.topic, message.payload, message.qos,
-                            packet_id if message.qos else None, dup=dup)
+                            packet_id if message.qos else None, dup, message.retain)
 
     def _new_id(self):
         while True:
@@ -165,7 +165,15 @@ class Subscriber:
 
     def step(self, timeout=None):
         """Handles what has come, at least one packet."""
-        answers = self.handle(self.client.receive(timeout))
+        first = self.client.receive(timeout)
+        self._handle_all(self.handle(first))
+
+    def step_if_any(self):
+        """Handles what has come, if anything."""
+        self.client.poll()
+        self._handle_all(b"")
+
+    def _handle_all(self, answers):
         while (packet := self.client.next_packet()) is not None:
             answers += self.handle(packet)
         if answers:
@@ -189,6 +197,13 @@ class Subscriber:
             self.client.send(b"".join(self.handle(packet) for packet in arrived))
             if not arrived and not self.held:
                 return self.received
+
+    def receive_until(self, payload, timeout=None):
+        """Until this payload has come and no exchange is open."""
+        deadline = time.monotonic() + (timeout or DEADLINE_S)
+        while self.held or payload not in self.payloads():
+            self.step(max(deadline - time.monotonic(), 0))
+        return self.received
 
     def payloads(self, qos=None, topic=None):
         return [packet.payload for packet in self.received

@@ -118,6 +118,11 @@ class Wire:
             self.parsed = 0
         return packet
 
+    def poll(self):
+        """Takes in what is there without waiting; packets then come from next_packet()."""
+        while self._read_some() and not self.eof:
+            pass
+
     def read_packet(self, timeout=None):
         """The next packet in the stream; Late or Closed if there is none."""
         deadline = time.monotonic() + (DEADLINE_S if timeout is None else timeout)

@@ -1,7 +1,8 @@
-"""A look into the database of a stopped broker, through SQLite alone."""
+"""A look into the database of a broker, through SQLite alone."""
 
 import os
 import sqlite3
+from contextlib import closing
 
 FILE = "holdfast.db"
 
@@ -10,15 +11,16 @@ def path(directory):
     return os.path.join(directory, FILE)
 
 
-def connect(directory):
-    return sqlite3.connect(f"file:{path(directory)}?mode=ro", uri=True)
+def query(directory, sql):
+    with closing(sqlite3.connect(f"file:{path(directory)}?mode=ro", uri=True)) as database:
+        return database.execute(sql).fetchall()
 
 
-def tables(database):
-    return [name for name, in database.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+def rows(directory, table):
+    return query(directory, f"SELECT count(*) FROM {table}")[0][0]
 
 
 def left_over(directory):
-    """{table: rows} of what is left of messages that are not retained."""
-    return {}
+    """{table: rows} of bodies that are kept for somebody and of what is owed; {} when none is."""
+    counts = {table: rows(directory, table) for table in ("message", "owed")}
+    return {table: count for table, count in counts.items() if count}
