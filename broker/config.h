@@ -22,43 +22,43 @@ enum tls_lowest_version { TLS_LOWEST_1_2, TLS_LOWEST_1_3 };
 
 struct config_listener {
     char *name;
-    char *bind;                  /* as written: "[::]:8883" */
-    char *host;                  /* "127.0.0.1", "::", a host name; "*": every interface, both families */
-    uint16_t port;               /* 0: any free port, for tests */
+    char *bind;    /* as written: "[::]:8883" */
+    char *host;    /* "127.0.0.1", "::", a host name; "*": every interface, both families */
+    uint16_t port; /* 0: any free port, for tests */
     enum listener_transport transport;
     bool allow_anonymous;
-    char *certificate;           /* NULL if not given, as are key, ca and ciphers */
+    char *certificate; /* NULL if not given, as are key, ca and ciphers */
     char *key;
     char *ca;
     enum tls_client_certificate client_certificate;
     enum tls_lowest_version tls_version;
     char *ciphers;
-    uint32_t max_connections;    /* 0: no limit */
+    uint32_t max_connections; /* 0: no limit */
 };
 
 struct config_mqtt {
     double keepalive_multiplier;
-    uint16_t max_keepalive_s;    /* 0: no cap */
+    uint16_t max_keepalive_s; /* 0: no cap */
     uint32_t connect_timeout_s;
-    uint32_t max_packet_size;    /* bytes, both directions */
+    uint32_t max_packet_size; /* bytes, both directions */
     uint16_t max_inflight_messages;
     uint32_t max_queued_messages; /* per session; 0: no limit */
-    uint64_t max_queued_bytes;   /* per session; 0: no limit */
+    uint64_t max_queued_bytes;    /* per session; 0: no limit */
     bool queue_qos0_messages;
-    uint32_t max_outgoing_buffer; /* bytes per connection before QoS 0 is dropped */
+    uint32_t max_outgoing_buffer;            /* bytes per connection before QoS 0 is dropped */
     uint32_t persistent_client_expiration_s; /* 0: never */
-    uint32_t max_session_expiry_s; /* 0: no cap */
-    uint32_t max_subscriptions_per_session; /* 0: no limit */
+    uint32_t max_session_expiry_s;           /* 0: no cap */
+    uint32_t max_subscriptions_per_session;  /* 0: no limit */
     uint16_t max_topic_alias;
     uint8_t max_qos;
     bool retain_available;
-    char *response_information;  /* "" : none */
-    uint32_t sys_interval_s;     /* 0: no $SYS messages */
+    char *response_information; /* "" : none */
+    uint32_t sys_interval_s;    /* 0: no $SYS messages */
 };
 
 struct config_sqlite {
-    uint64_t disk_cache_size;    /* messages in the store in all */
-    char *mounted_file_path;     /* a directory; never NULL or empty after config_load() */
+    uint64_t disk_cache_size;     /* messages in the store in all */
+    char *mounted_file_path;      /* a directory; never NULL or empty after config_load() */
     uint32_t flush_mem_threshold; /* messages */
     uint32_t flush_interval_ms;
     uint32_t commit_delay_us;    /* the option is in milliseconds, with a fraction */
@@ -69,8 +69,8 @@ struct config_sqlite {
 };
 
 struct config_broker {
-    uint16_t workers;            /* 0: one for each core */
-    uint32_t mailbox_size;       /* letters from one worker to another */
+    uint16_t workers;      /* 0: one for each core */
+    uint32_t mailbox_size; /* letters from one worker to another */
     uint32_t shutdown_grace_s;
 };
 
