@@ -33,10 +33,10 @@ static inline bool topic_name_check(const struct decoder *decoder, struct bytes 
 
     topic_name = binary_data @topic_name;                            # [MQTT-3.3.2-1] [MQTT-3.3.2-2]
 
-    v3_qos_0 := topic_name @head_complete $!unexpected;                        # [MQTT-2.3.1-5]
-    v3       := topic_name packet_identifier @head_complete $!unexpected;      # [MQTT-2.3.1-1]
-    v5_qos_0 := topic_name properties @head_complete $!unexpected;             # [MQTT-2.2.1-2]
-    v5       := topic_name packet_identifier properties @head_complete $!unexpected;
+    v3_qos_0 := ( topic_name @head_complete ) $!unexpected;                    # [MQTT-2.3.1-5]
+    v3       := ( topic_name packet_identifier @head_complete ) $!unexpected;  # [MQTT-2.3.1-1]
+    v5_qos_0 := ( topic_name properties @head_complete ) $!unexpected;         # [MQTT-2.2.1-2]
+    v5       := ( topic_name packet_identifier properties @head_complete ) $!unexpected;
 
     write data nofinal noerror;
 }%%
