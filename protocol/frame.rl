@@ -93,7 +93,7 @@ enum rule frame_first_byte_rule(uint8_t byte, bool as_server)
 enum frame_result frame_parser_feed(struct frame_parser *parser, bool as_server, const uint8_t *data,
                                     size_t size, size_t *out_consumed, struct refusal *out_refusal)
 {
-    const uint8_t *p = data, *pe = data + size;
+    const uint8_t *p = data, *pe = size > 0 ? data + size : data;
     /* The parser keeps 0 for Ragel's start state, so that all zero is the start of a packet. */
     int cs = parser->state ^ frame_start;
     enum rule rule = RULE_NONE;
