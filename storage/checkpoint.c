@@ -1,0 +1,73 @@
+#include "storage/internal.h"
+
+#include "base/log.h"
+
+enum status checkpoint_init(struct checkpointer *checkpointer, const char *path)
+{
+    *checkpointer = (struct checkpointer){.path = path};
+    pthread_mutex_init(&checkpointer->mutex, NULL);
+    pthread_cond_init(&checkpointer->asked_cond, NULL);
+    return schema_status(
+        schema_connect(path, SCHEMA_CHECKPOINTER, false, &checkpointer->db));
+}
+
+void checkpoint_fini(struct checkpointer *checkpointer)
+{
+    schema_disconnect(checkpointer->db);
+    pthread_mutex_destroy(&checkpointer->mutex);
+    pthread_cond_destroy(&checkpointer->asked_cond);
+}
+
+void checkpoint_ask(struct checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->asked = true;
+    pthread_cond_signal(&checkpointer->asked_cond);
+    pthread_mutex_unlock(&checkpointer->mutex);
+}
+
+bool checkpoint_running(struct checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    bool running = checkpointer->running || checkpointer->asked;
+    pthread_mutex_unlock(&checkpointer->mutex);
+    return running;
+}
+
+void checkpoint_close(struct checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->closed = true;
+    pthread_cond_signal(&checkpointer->asked_cond);
+    pthread_mutex_unlock(&checkpointer->mutex);
+}
+
+/* PASSIVE never waits and never makes anyone wait: it copies what it can. */
+static void copy_log(struct checkpointer *checkpointer)
+{
+    int rc =
+        sqlite3_wal_checkpoint_v2(checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+        log_line(LOG_WARNING, "store: a checkpoint failed: %s; it will be repeated",
+                 sqlite3_errmsg(checkpointer->db));
+}
+
+void *checkpoint_main(void *argument)
+{
+    struct checkpointer *checkpointer = argument;
+    pthread_mutex_lock(&checkpointer->mutex);
+    for (;;) {
+        while (!checkpointer->asked && !checkpointer->closed)
+            pthread_cond_wait(&checkpointer->asked_cond, &checkpointer->mutex);
+        if (checkpointer->closed)
+            break;
+        checkpointer->asked = false;
+        checkpointer->running = true;
+        pthread_mutex_unlock(&checkpointer->mutex);
+        copy_log(checkpointer);
+        pthread_mutex_lock(&checkpointer->mutex);
+        checkpointer->running = false;
+    }
+    pthread_mutex_unlock(&checkpointer->mutex);
+    return NULL;
+}

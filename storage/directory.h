@@ -1,0 +1,37 @@
+/* The files of a store besides SQLite's: the lock, the last LSN, the mark of damage; and where all are. */
+#ifndef STORAGE_DIRECTORY_H
+#define STORAGE_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct directory {
+    char *path;
+    char *database; /* <path>/holdfast.db */
+    int lock_fd;
+    int lsn_fd;
+};
+
+/* Creates the directory when missing and takes the lock. `error` gets a sentence. */
+enum status MUST_USE directory_open(struct directory *directory, const char *path, char *error,
+                                    size_t error_size);
+void directory_close(struct directory *directory);
+
+/* <path>/<name>, on the heap. */
+char *directory_file(const struct directory *directory, const char *name);
+/* Makes renames and new names durable; best effort. */
+void directory_sync(const struct directory *directory);
+
+/* holdfast.lsn: the last commit, as far as known without a sync. 0 when there is none. */
+uint64_t directory_read_lsn(const struct directory *directory);
+void directory_write_lsn(struct directory *directory, uint64_t lsn);
+
+/* holdfast.damaged: salvage at the next start. */
+bool directory_marked_damaged(const struct directory *directory);
+void directory_mark_damaged(const struct directory *directory);
+void directory_unmark_damaged(const struct directory *directory);
+
+#endif

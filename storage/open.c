@@ -1,0 +1,306 @@
+/* Opening a database: is it ours, is it whole, what is in it. */
+#include "storage/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "storage/clock.h"
+
+#define TRY_SQL(expr)                \
+    do {                             \
+        int try_rc_ = (expr);        \
+        if (try_rc_ != SQLITE_OK)    \
+            return try_rc_;          \
+    } while (0)
+
+/* ---- Looking at everything that a start rests on ---- */
+
+/* Reads every column of every row, so that damage shows now and not under a running broker. `visit`
+ * may be NULL. */
+static int scan(sqlite3 *db, const char *sql, void (*visit)(struct store *, sqlite3_stmt *),
+                struct store *store)
+{
+    sqlite3_stmt *s;
+    TRY_SQL(sqlite3_prepare_v2(db, sql, -1, &s, NULL));
+    int columns = sqlite3_column_count(s);
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        for (int i = 0; i < columns; i++) {
+            if (sqlite3_column_type(s, i) == SQLITE_BLOB && sqlite3_column_blob(s, i) == NULL) {
+                sqlite3_finalize(s);
+                return sqlite3_errcode(db);
+            }
+        }
+        if (visit != NULL)
+            visit(store, s);
+    }
+    sqlite3_finalize(s);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static void found_session(struct store *store, sqlite3_stmt *s)
+{
+    pending_add_live(&store->engine.pending, (uint64_t)sqlite3_column_int64(s, 0));
+}
+
+static void found_backlog(struct store *store, sqlite3_stmt *s)
+{
+    uint64_t incarnation = (uint64_t)sqlite3_column_int64(s, 0);
+    if (incarnation == 0)
+        return;
+    if (table_has(&store->engine.pending.live, incarnation))
+        *table_put(&store->backlog, incarnation) = (uint64_t)sqlite3_column_int64(s, 1);
+    else
+        writer_add_ended(&store->engine.writer, incarnation);
+}
+
+static int scan_all(struct store *store, sqlite3 *db)
+{
+    TRY_SQL(scan(db, "SELECT * FROM session", found_session, store));
+    TRY_SQL(scan(db, "SELECT * FROM subscription", NULL, store));
+    TRY_SQL(scan(db, "SELECT * FROM inbound", NULL, store));
+    TRY_SQL(scan(db, "SELECT * FROM retained", NULL, store));
+    /* Incarnations without a session are at their end, noted in `ended` or not. */
+    return scan(db, "SELECT incarnation, count(*) FROM owed GROUP BY incarnation", found_backlog,
+                store);
+}
+
+/* ---- One attempt ---- */
+
+static void forget_scan(struct store *store)
+{
+    writer_fini(&store->engine.writer);
+    pending_fini(&store->engine.pending);
+    pending_init(&store->engine.pending);
+    table_fini(&store->backlog);
+}
+
+static void compare_with_side_file(struct store *store)
+{
+    uint64_t side = directory_read_lsn(&store->directory);
+    store->first_lsn = store->meta.lsn;
+    if (side <= store->meta.lsn)
+        return;
+    log_line(LOG_ERROR,
+             "store: the database in \"%s\" ends at LSN %" PRIu64 ", but %" PRIu64
+             " had been committed: the last %" PRIu64
+             " batches are gone; the write-ahead log was cut or removed, or an old copy put back",
+             store->directory.path, store->meta.lsn, side, side - store->meta.lsn);
+    store->first_lsn = side; /* numbers that were given out are not given again */
+}
+
+/* Everything but the decision what to do about damage. A SQLite code. */
+static int try_open(struct store *store, sqlite3 *db, bool *too_new)
+{
+    const char *path = store->directory.database;
+    int version;
+    TRY_SQL(schema_user_version(db, &version));
+    if (version > SCHEMA_VERSION) {
+        *too_new = true;
+        return SQLITE_OK;
+    }
+    TRY_SQL(schema_migrate(db));
+    TRY_SQL(schema_read_meta(db, &store->meta));
+    /* What the log holds may be known to the page cache only. Copy it, synced, before anything
+     * rests on it. */
+    TRY_SQL(sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL));
+    writer_init(&store->engine.writer, path, store->options.secure_delete, &store->meta, 0);
+    TRY_SQL(scan_all(store, db));
+
+    compare_with_side_file(store);
+    store->now_base = clock_store_base(&store->meta);
+    struct schema_meta *meta = &store->meta;
+    meta->boot++;
+    meta->lsn = store->first_lsn;
+    clock_source->boot_id(meta->boot_id);
+    meta->boot_ms = clock_source->boot_ms();
+    meta->store_ms = store->now_base + meta->boot_ms;
+    meta->wall_ms = clock_source->wall_ms();
+    TRY_SQL(schema_write_meta(db, meta));
+    store->engine.writer.meta = *meta;
+    store->engine.writer.store_base_ms = store->now_base;
+    return SQLITE_OK;
+}
+
+static enum status attempt(struct store *store, char *why, size_t why_size, bool *too_new)
+{
+    sqlite3 *db = NULL;
+    int rc = schema_connect(store->directory.database, SCHEMA_WRITER,
+                            store->options.secure_delete, &db);
+    if (rc == SQLITE_OK)
+        rc = try_open(store, db, too_new);
+    if (rc != SQLITE_OK) {
+        snprintf(why, why_size, "%s", db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+        forget_scan(store);
+    }
+    if (rc != SQLITE_OK || *too_new) /* leave it as it is */
+        sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    if (rc == SQLITE_OK && !*too_new) {
+        enum status status =
+            checkpoint_init(&store->checkpointer, store->directory.database);
+        schema_disconnect(db);
+        if (status != STATUS_OK) {
+            checkpoint_fini(&store->checkpointer);
+            forget_scan(store);
+        }
+        return status;
+    }
+    schema_disconnect(db);
+    return schema_is_damage(rc) ? STATUS_CORRUPT : schema_status(rc);
+}
+
+static enum status refuse_newer(const struct store *store, char *error, size_t error_size)
+{
+    snprintf(error, error_size,
+             "the store in \"%s\" was written by a newer release (schema %" PRId64
+             ", this one knows %d); it was not touched",
+             store->directory.path, schema_peek_version(store->directory.database),
+             SCHEMA_VERSION);
+    return STATUS_TOO_NEW;
+}
+
+enum status open_database(struct store *store, char *error, size_t error_size)
+{
+    struct directory *directory = &store->directory;
+    char why[160] = "damage was met while running";
+    bool too_new = false;
+    TRY(directory_open(directory, store->options.directory, error, error_size));
+    TRY(salvage_resume(directory));
+    if (schema_peek_version(directory->database) > SCHEMA_VERSION)
+        return refuse_newer(store, error, error_size);
+    enum status status = STATUS_CORRUPT;
+    if (!directory_marked_damaged(directory))
+        status = attempt(store, why, sizeof why, &too_new);
+    if (status == STATUS_CORRUPT) {
+        TRY(salvage_database(directory, why, error, error_size));
+        directory_unmark_damaged(directory);
+        status = attempt(store, why, sizeof why, &too_new);
+    }
+    if (too_new)
+        return refuse_newer(store, error, error_size);
+    if (status != STATUS_OK) {
+        snprintf(error, error_size, "the store in \"%s\" cannot be opened: %s: %s",
+                 directory->path, status_text(status), why);
+        return status;
+    }
+    directory_write_lsn(directory, store->meta.lsn);
+    directory_sync(directory);
+    reader_init(&store->reader, directory->database);
+    return STATUS_OK;
+}
+
+/* ---- Loading ---- */
+
+static struct bytes column(sqlite3_stmt *s, int index)
+{
+    const void *data = sqlite3_column_blob(s, index);
+    return bytes_of(data, (size_t)sqlite3_column_bytes(s, index));
+}
+
+static void session_of(sqlite3_stmt *s, struct store_session *out)
+{
+    *out = (struct store_session){
+        .incarnation = (uint64_t)sqlite3_column_int64(s, 0),
+        .client_identifier = column(s, 1),
+        .owner = column(s, 2),
+        .version = (uint8_t)sqlite3_column_int(s, 3),
+        .expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 4),
+        .connected = sqlite3_column_int(s, 5) != 0,
+        .disconnected_at_ms = sqlite3_column_int64(s, 6),
+        .will_due_ms = sqlite3_column_int64(s, 7),
+    };
+    if (sqlite3_column_type(s, 8) == SQLITE_NULL)
+        return;
+    out->will = (struct store_will){
+        .present = true,
+        .qos = (uint8_t)sqlite3_column_int(s, 8),
+        .retain = sqlite3_column_int(s, 9) != 0,
+        .delay_interval_s = (uint32_t)sqlite3_column_int64(s, 10),
+        .has_message_expiry = sqlite3_column_type(s, 11) != SQLITE_NULL,
+        .message_expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 11),
+        .topic = column(s, 12),
+        .properties = column(s, 13),
+        .payload = column(s, 14),
+    };
+}
+
+/* Two cursors side by side: each session, then its subscriptions. */
+static int load_sessions(struct store *store, const struct store_visitor *visitor,
+                         sqlite3_stmt *sessions, sqlite3_stmt *subscriptions)
+{
+    int rc, more = sqlite3_step(subscriptions);
+    while ((rc = sqlite3_step(sessions)) == SQLITE_ROW) {
+        struct store_session session;
+        session_of(sessions, &session);
+        const uint64_t *backlog = table_find(&store->backlog, session.incarnation);
+        if (visitor->session != NULL)
+            visitor->session(visitor->context, &session, backlog != NULL ? *backlog : 0);
+        for (; more == SQLITE_ROW; more = sqlite3_step(subscriptions)) {
+            uint64_t incarnation = (uint64_t)sqlite3_column_int64(subscriptions, 0);
+            if (incarnation > session.incarnation)
+                break;
+            if (incarnation < session.incarnation || visitor->subscription == NULL)
+                continue;
+            struct store_subscription subscription = {
+                .topic_filter = column(subscriptions, 1),
+                .options = (uint8_t)sqlite3_column_int(subscriptions, 2),
+                .identifier = (uint32_t)sqlite3_column_int64(subscriptions, 3),
+            };
+            visitor->subscription(visitor->context, incarnation, &subscription);
+        }
+    }
+    if (rc == SQLITE_DONE && more != SQLITE_ROW && more != SQLITE_DONE)
+        return more;
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int load_retained(const struct store_visitor *visitor, sqlite3_stmt *s)
+{
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_message message = {
+            .number = (uint64_t)sqlite3_column_int64(s, 0),
+            .qos = (uint8_t)sqlite3_column_int(s, 1),
+            .retain = sqlite3_column_int(s, 2) != 0,
+            .has_expiry = sqlite3_column_type(s, 3) != SQLITE_NULL,
+            .expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 3),
+            .received_at_ms = sqlite3_column_int64(s, 4),
+            .publisher = (uint64_t)sqlite3_column_int64(s, 5),
+            .topic = column(s, 6),
+            .properties = column(s, 7),
+            .payload = column(s, 8),
+        };
+        if (visitor->retained != NULL)
+            visitor->retained(visitor->context, &message);
+    }
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+enum status open_load(struct store *store, const struct store_visitor *visitor)
+{
+    static const char *const texts[] = {
+        "SELECT * FROM session ORDER BY incarnation",
+        "SELECT * FROM subscription ORDER BY incarnation",
+        "SELECT number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
+        " properties, payload FROM retained ORDER BY number",
+    };
+    sqlite3 *db;
+    sqlite3_stmt *s[3] = {NULL};
+    int rc = schema_connect(store->directory.database, SCHEMA_READER, false, &db);
+    for (int i = 0; i < 3 && rc == SQLITE_OK; i++)
+        rc = sqlite3_prepare_v2(db, texts[i], -1, &s[i], NULL);
+    if (rc == SQLITE_OK)
+        rc = load_sessions(store, visitor, s[0], s[1]);
+    if (rc == SQLITE_OK)
+        rc = load_retained(visitor, s[2]);
+    if (rc != SQLITE_OK)
+        log_line(LOG_ERROR, "store: loading failed: %s",
+                 db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+    for (int i = 0; i < 3; i++)
+        sqlite3_finalize(s[i]);
+    schema_disconnect(db);
+    return schema_status(rc);
+}
