@@ -157,28 +157,77 @@ static enum status attach(struct topic_index *index, struct filter_node *node)
     return STATUS_OK;
 }
 
-/* Replaces a leaf of several levels by a node for the first of them with a leaf for the rest below
- * it. A reader that has already come to the old leaf finds the same subscriptions through it. */
-static enum status split(struct topic_index *index, struct filter_node *leaf,
+/* How much of a leaf's name its nodes of one level take when `wanted` shares its beginning: whole
+ * levels, and at least the last one stays with the leaf. The slash behind them is not counted. */
+static size_t common_levels(struct bytes name, struct bytes wanted)
+{
+    size_t common = 0;
+    for (size_t i = 0; i < name.size; i++) {
+        if (name.data[i] == '/' && (i == wanted.size || (i < wanted.size && wanted.data[i] == '/')))
+            common = i;
+        if (i >= wanted.size || name.data[i] != wanted.data[i])
+            break;
+    }
+    return common;
+}
+
+/* Makes a chain of nodes of one level each for `levels`, the first of them not visible yet, and `leaf_name`
+ * below it. NULL: no memory, nothing is left behind. */
+static struct filter_node *make_chain(struct topic_index *index, const struct filter_node *before,
+                                      struct bytes levels, struct bytes leaf_name,
+                                      struct filter_node **out_leaf)
+{
+    struct bytes level;
+    bool more = topic_next_level(&levels, &level);
+    struct filter_node *top = node_new(filter_node_of(before->node.parent), level);
+    if (top == NULL)
+        return NULL;
+    top->node.hash = before->node.hash; /* whose place it takes */
+    struct filter_node *bottom = top;
+    for (bool is_leaf = false; !is_leaf;) {
+        is_leaf = !more;
+        if (more)
+            more = topic_next_level(&levels, &level);
+        struct filter_node *node = node_new(bottom, is_leaf ? leaf_name : level);
+        if (node == NULL || attach(index, node) != STATUS_OK) {
+            free(node);
+            break;
+        }
+        if (is_leaf) {
+            *out_leaf = node;
+            return top;
+        }
+        bottom = node;
+    }
+    while (bottom != top) {
+        struct filter_node *parent = filter_node_of(bottom->node.parent);
+        topic_table_remove(&index->table, &bottom->node);
+        reclaim_defer(free, bottom); /* a probe may have come across it */
+        bottom = parent;
+    }
+    free(top);
+    return NULL;
+}
+
+/* Replaces a leaf of several levels by nodes of one level for what `wanted` shares with it, and a
+ * leaf for the rest below them. A reader that has already come to the old leaf finds the same
+ * subscriptions through it. Sets *out to the first of the new nodes. */
+static enum status split(struct topic_index *index, struct filter_node *leaf, struct bytes wanted,
                          struct filter_node **out)
 {
     CHECK(leaf->node.children == 0);
-    struct bytes rest = bytes_of(leaf->name, leaf->node.name_size), first;
-    CHECK(topic_next_level(&rest, &first));
-    struct filter_node *upper = node_new(filter_node_of(leaf->node.parent), first);
-    struct filter_node *lower = upper != NULL ? node_new(upper, rest) : NULL;
-    if (lower == NULL) {
-        free(upper);
+    struct bytes name = bytes_of(leaf->name, leaf->node.name_size);
+    size_t common = common_levels(name, wanted);
+    CHECK(common < name.size && name.data[common] == '/');
+    struct filter_node *lower;
+    struct filter_node *upper =
+        make_chain(index, leaf, bytes_of(name.data, common),
+                   bytes_of(name.data + common + 1, name.size - common - 1), &lower);
+    if (upper == NULL)
         return STATUS_NO_MEMORY;
-    }
-    uintptr_t entries = atomic_load_explicit(&leaf->entries.head, memory_order_relaxed);
-    atomic_init(&lower->entries.head, entries);
-    upper->node.hash = leaf->node.hash; /* it takes the leaf's place */
-    if (attach(index, lower) != STATUS_OK) {
-        free(lower);
-        free(upper);
-        return STATUS_NO_MEMORY;
-    }
+    atomic_store_explicit(&lower->entries.head,
+                          atomic_load_explicit(&leaf->entries.head, memory_order_relaxed),
+                          memory_order_release);
     struct pointer_view view = pointer_list_view(&lower->entries);
     for (uint32_t i = 0; i < view.count; i++) {
         struct topic_index_entry *entry = pointer_view_at(&view, i);
@@ -234,7 +283,7 @@ static enum status find_or_make(struct topic_index *index, struct bytes filter, 
             }
         } else if (child->node.name_size > level.size &&
                    (alone || !bytes_equal(bytes_of(child->name, child->node.name_size), whole))) {
-            TRY(split(index, child, &child));
+            TRY(split(index, child, whole, &child));
         }
         if (!more || child->node.name_size > level.size) {
             *out = child;

@@ -1,9 +1,10 @@
 /* Subscriptions of all sessions, matched against Topic Names (5.0 sections 4.7, 4.8).
  *
  * One index for the process. Readers (the workers, registered with liburcu QSBR through
- * broker/reclaim.h) match without locks while they are online; changes take one mutex, never wait for
- * readers and free replaced memory by deferred reclamation. `session` pointers are opaque here: they
- * name memory that is never unmapped, and `incarnation` says whether it is still the same session. */
+ * broker/reclaim.h) match without locks while they are online; changes take one mutex, never wait
+ * for readers and free replaced memory by deferred reclamation. `session` pointers are opaque here:
+ * they name memory that is never unmapped, and `incarnation` says whether it is still the same
+ * session. */
 #ifndef BROKER_TOPIC_INDEX_H
 #define BROKER_TOPIC_INDEX_H
 

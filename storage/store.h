@@ -1,14 +1,15 @@
 /* The write-behind store: batches of session deltas in, a durable log sequence number out.
  *
  * Workers append deltas to a batch, submit it, and hold back whatever promises its content until
- * store_durable() has reached its log sequence number (LSN). One storage thread applies the batches in
- * LSN order to what is pending in memory, cancels what has been acknowledged before it was written,
- * and commits the rest in groups. Nothing here knows of MQTT packets or of sockets, and nothing above
- * knows of SQLite, so that the same batches can feed a replicated log.
+ * store_durable() has reached its log sequence number (LSN). One storage thread applies the batches
+ * in LSN order to what is pending in memory, cancels what has been acknowledged before it was
+ * written, and commits the rest in groups. Nothing here knows of MQTT packets or of sockets, and
+ * nothing above knows of SQLite, so that the same batches can feed a replicated log.
  *
  * Rules (docs/ordering.md): a batch gets its LSN when it is opened, after its worker has taken the
  * turn's mailbox snapshot, and is submitted before any effect of it leaves the worker; commits hold
- * whole prefixes of LSNs. So a transaction never holds a delta without those it could have learned of.
+ * whole prefixes of LSNs. So a transaction never holds a delta without those it could have learned
+ * of.
  *
  * Times are `store time` in milliseconds: see store_now_base(). Numbers of messages are
  * lsn << STORE_NUMBER_BITS | index in the batch: unique for ever, and in publishing order. */
@@ -65,11 +66,11 @@ struct store_will { /* all bytes borrowed */
 };
 
 /* A session, or a connection's will waiting for a session that is not stored (expiry 0). */
-struct store_session { /* all bytes borrowed */
-    uint64_t incarnation;    /* never reused, not 0 */
+struct store_session {    /* all bytes borrowed */
+    uint64_t incarnation; /* never reused, not 0 */
     struct bytes client_identifier;
-    struct bytes owner;      /* opaque: the identity that made it; another may not have it */
-    uint8_t version;         /* 3, 4 or 5: who connected last */
+    struct bytes owner;         /* opaque: the identity that made it; another may not have it */
+    uint8_t version;            /* 3, 4 or 5: who connected last */
     uint32_t expiry_interval_s; /* 0xFFFFFFFF: never */
     bool connected;
     int64_t disconnected_at_ms; /* store time; meaningful while not connected */
@@ -77,7 +78,7 @@ struct store_session { /* all bytes borrowed */
     struct store_will will;
 };
 
-struct store_subscription { /* bytes borrowed */
+struct store_subscription {    /* bytes borrowed */
     struct bytes topic_filter; /* as in the SUBSCRIBE, "$share/..." included */
     uint8_t options;           /* the Subscription Options byte */
     uint32_t identifier;       /* 0: none */
@@ -103,8 +104,8 @@ struct store_message {
 /* What one stored session is owed of one message. */
 struct store_owed {
     uint64_t incarnation;
-    uint8_t qos;    /* effective: 1 or 2 */
-    bool retain;    /* the RETAIN flag to send */
+    uint8_t qos;                              /* effective: 1 or 2 */
+    bool retain;                              /* the RETAIN flag to send */
     const uint32_t *subscription_identifiers; /* borrowed, copied by the store */
     uint32_t subscription_identifier_count;
 };
@@ -119,8 +120,8 @@ enum store_outbound {
 
 struct store_visitor {
     void *context;
-    /* Every session that has not been ended, each followed by its subscriptions. `backlog` counts its
-     * owed messages in every state. */
+    /* Every session that has not been ended, each followed by its subscriptions. `backlog` counts
+     * its owed messages in every state. */
     void (*session)(void *context, const struct store_session *session, uint64_t backlog);
     void (*subscription)(void *context, uint64_t incarnation,
                          const struct store_subscription *subscription);
@@ -131,8 +132,8 @@ struct store_visitor {
  * TOO_NEW: a newer release wrote it; it was not touched. A damaged one is set aside as
  * holdfast.db.damaged-<UTC time>, what reads is salvaged into a new one, loudly, and the store
  * opens. `error` (at least 256 bytes) gets a sentence for the operator on failure. */
-enum status MUST_USE store_open(const struct store_options *options, struct store **out, char *error,
-                                size_t error_size);
+enum status MUST_USE store_open(const struct store_options *options, struct store **out,
+                                char *error, size_t error_size);
 /* Visits what was stored. After store_open and before store_start; the calling thread. */
 enum status MUST_USE store_load(struct store *store, const struct store_visitor *visitor);
 /* Starts the storage threads. */
@@ -146,8 +147,9 @@ void store_close(struct store *store);
 uint32_t store_boot(const struct store *store);
 /* The last LSN that an earlier run made durable; this run's begin behind it. */
 uint64_t store_first_lsn(const struct store *store);
-/* Store time at which CLOCK_BOOTTIME would have been zero: store time = this + boot clock. Within one
- * boot of the machine store time follows the boot clock, else wall time, and never runs backwards. */
+/* Store time at which CLOCK_BOOTTIME would have been zero: store time = this + boot clock. Within
+ * one boot of the machine store time follows the boot clock, else wall time, and never runs
+ * backwards. */
 int64_t store_now_base(const struct store *store);
 
 /* ---- Batches: one worker's thread each, no locks ---- */
@@ -157,7 +159,8 @@ int64_t store_now_base(const struct store *store);
  * record what it promised restarts from what is durable. */
 struct store_batch *store_batch_open(struct store *store, unsigned worker);
 uint64_t store_batch_lsn(const struct store_batch *batch);
-/* True when the batch holds as many messages as numbers allow, or is large: submit it, open another. */
+/* True when the batch holds as many messages as numbers allow, or is large: submit it, open
+ * another. */
 bool store_batch_full(const struct store_batch *batch);
 void store_submit(struct store *store, struct store_batch *batch /* takes */);
 
@@ -172,9 +175,9 @@ void store_batch_unsubscribe(struct store_batch *batch, uint64_t incarnation,
 
 /* One publish, atomically: the message once, what each stored session is owed of it, the inbound
  * QoS 2 identifier of a stored publisher (inbound_incarnation 0: none), and what it does to the
- * retained message of its topic. Sets message->number. Not `urgent`: it may wait commit_delay for its
- * acknowledgements and then never be written; anything else starts a flush. Keeps `message` until it
- * releases `cookie` (NULL: none) through store_reclaim. */
+ * retained message of its topic. Sets message->number. Not `urgent`: it may wait commit_delay for
+ * its acknowledgements and then never be written; anything else starts a flush. Keeps `message`
+ * until it releases `cookie` (NULL: none) through store_reclaim. */
 struct store_publish {
     struct store_message *message;
     const struct store_owed *owed; /* borrowed until return */
@@ -190,8 +193,9 @@ void store_batch_message(struct store_batch *batch, const struct store_publish *
 /* The message was given this Packet Identifier; `sequence` orders a session's sends. */
 void store_batch_sent(struct store_batch *batch, uint64_t incarnation, uint64_t number,
                       uint16_t packet_identifier, uint64_t sequence);
-/* The same, telling the effective QoS: at QoS 1 nothing waits for it, so that a backlog which drains
- * starts no flush for each page. Without it a written row is taken for QoS 2, which is always safe. */
+/* The same, telling the effective QoS: at QoS 1 nothing waits for it, so that a backlog which
+ * drains starts no flush for each page. Without it a written row is taken for QoS 2, which is
+ * always safe. */
 void store_batch_sent_at_qos(struct store_batch *batch, uint64_t incarnation, uint64_t number,
                              uint8_t qos, uint16_t packet_identifier, uint64_t sequence);
 /* QoS 2: PUBREC received. */
@@ -236,15 +240,16 @@ struct store_row {
     uint32_t subscription_identifier_count;
 };
 
-/* A request and its answer; memory is the caller's until store_read_free. Bytes of rows live in it. */
+/* A request and its answer; memory is the caller's until store_read_free. Bytes of rows live in it.
+ */
 struct store_read {
     /* request */
     unsigned worker;
     uint64_t incarnation;
-    bool resume;           /* also give inbound identifiers, and SENT and RELEASED rows */
-    uint64_t after;        /* QUEUED rows with number > after and <= until, in order, */
+    bool resume;    /* also give inbound identifiers, and SENT and RELEASED rows */
+    uint64_t after; /* QUEUED rows with number > after and <= until, in order, */
     uint64_t until;
-    uint32_t limit;        /* at most so many, and at most limit_bytes of them (at least one) */
+    uint32_t limit; /* at most so many, and at most limit_bytes of them (at least one) */
     uint64_t limit_bytes;
     const uint64_t *numbers; /* not NULL: give just these messages' rows instead; borrowed */
     uint32_t number_count;
@@ -253,7 +258,7 @@ struct store_read {
     enum status status;
     struct store_row *rows; /* SENT and RELEASED by sequence, then QUEUED by number */
     uint32_t row_count;
-    bool more;              /* QUEUED rows within `until` are left behind the last */
+    bool more; /* QUEUED rows within `until` are left behind the last */
     uint16_t *inbound_packet_identifiers;
     uint32_t inbound_count;
     /* the store's */

@@ -1,0 +1,241 @@
+#include "broker/broker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "broker/listener.h"
+#include "broker/reclaim.h"
+#include "broker/session.h"
+#include "broker/worker.h"
+#include "tls/tls.h"
+
+uint64_t broker_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+unsigned broker_home(const struct broker *broker, struct bytes client_identifier)
+{
+    /* The upper bits: the session tables use the lower ones of the same hash. */
+    return (
+        unsigned)((hash_bytes(&broker->key, client_identifier.data, client_identifier.size) >> 40) %
+                  broker->worker_count);
+}
+
+uint64_t broker_new_incarnation(struct broker *broker)
+{
+    return (uint64_t)store_boot(broker->store) << 32 |
+           atomic_fetch_add_explicit(&broker->next_incarnation, 1, memory_order_relaxed);
+}
+
+/* ---- What the store tells at start ---- */
+
+struct loading {
+    struct broker *broker;
+    struct session *session; /* the last one visited */
+    uint64_t sessions, subscriptions, messages, retained;
+    enum status status;
+};
+
+static void load_will(struct session *session, const struct store_will *will)
+{
+    if (!will->present)
+        return;
+    struct message *message = message_new(will->topic, will->properties, will->payload);
+    CHECK(message != NULL);
+    message->stored.qos = will->qos;
+    message->stored.retain = will->retain;
+    message->stored.has_expiry = will->has_message_expiry;
+    message->stored.expiry_interval_s = will->message_expiry_interval_s;
+    session->will.message = message;
+    session->will.delay_interval_s = will->delay_interval_s;
+}
+
+static void load_session(void *context, const struct store_session *row, uint64_t backlog)
+{
+    struct loading *loading = context;
+    struct broker *broker = loading->broker;
+    struct worker *worker = &broker->workers[broker_home(broker, row->client_identifier)];
+    struct session *session =
+        session_new(worker, row->client_identifier, row->owner, row->incarnation);
+    loading->session = session;
+    if (session == NULL) {
+        loading->status = STATUS_NO_MEMORY;
+        return;
+    }
+    session->version = row->version;
+    session->expiry_interval_s = row->expiry_interval_s;
+    session->disconnected_at_ms = row->disconnected_at_ms;
+    session->will_due_ms = row->will_due_ms;
+    session->has_row = true;
+    session->unloaded = true;
+    session->outbound.stored_count = backlog;
+    session_set_fact(session, SESSION_FACT_STORED, row->expiry_interval_s > 0);
+    load_will(session, &row->will);
+    session->state = row->connected ? SESSION_STATE_CONNECTED : SESSION_STATE_DISCONNECTED;
+    list_append(&worker->started, &session->list);
+    loading->sessions++;
+    loading->messages += backlog;
+}
+
+static void load_subscription(void *context, uint64_t incarnation,
+                              const struct store_subscription *row)
+{
+    struct loading *loading = context;
+    struct session *session = loading->session;
+    if (session == NULL || session->incarnation != incarnation)
+        return;
+    struct subscription *subscription;
+    enum status status =
+        subscription_restore(&loading->broker->workers[session->home], session, row->topic_filter,
+                             row->options, row->identifier, &subscription);
+    if (status == STATUS_NO_MEMORY)
+        loading->status = status;
+    loading->subscriptions++;
+}
+
+static void load_retained(void *context, const struct store_message *row)
+{
+    struct loading *loading = context;
+    struct message *message = message_copy(row);
+    if (message == NULL || retained_set(loading->broker->retained, message) != STATUS_OK)
+        loading->status = STATUS_NO_MEMORY;
+    if (message != NULL)
+        message_drop(message, 1);
+    loading->retained++;
+}
+
+static enum status load(struct broker *broker)
+{
+    struct loading loading = {.broker = broker};
+    struct store_visitor visitor = {&loading, load_session, load_subscription, load_retained};
+    TRY(store_load(broker->store, &visitor));
+    TRY(loading.status);
+    log_line(LOG_NOTICE,
+             "store: %llu sessions, %llu subscriptions, %llu messages owed, %llu retained",
+             (unsigned long long)loading.sessions, (unsigned long long)loading.subscriptions,
+             (unsigned long long)loading.messages, (unsigned long long)loading.retained);
+    return STATUS_OK;
+}
+
+/* ---- Start ---- */
+
+static void notify(void *context, unsigned worker)
+{
+    struct broker *broker = context;
+    worker_wake(&broker->workers[worker]);
+}
+
+static void release(void *context, void *cookie)
+{
+    (void)context;
+    message_drop(cookie, 1);
+}
+
+static unsigned worker_count(const struct config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = config->broker.workers > 0 ? config->broker.workers
+                     : cores > 0                ? (unsigned)cores
+                                                : 1;
+    return count < WORKERS_MAX ? count : WORKERS_MAX;
+}
+
+static enum status open_store(struct broker *broker, char *error, size_t error_size)
+{
+    const struct config_sqlite *sqlite = &broker->config->sqlite;
+    struct store_options options = {
+        .directory = sqlite->mounted_file_path,
+        .durability = sqlite->durability,
+        .workers = broker->worker_count,
+        .flush_mem_threshold = sqlite->flush_mem_threshold,
+        .flush_interval_ms = sqlite->flush_interval_ms,
+        .commit_delay_us = sqlite->commit_delay_us,
+        .disk_stall_limit_ms = sqlite->disk_stall_limit_ms,
+        .secure_delete = sqlite->secure_delete,
+        .notify = notify,
+        .context = broker,
+        .release = release,
+    };
+    TRY(store_open(&options, &broker->store, error, error_size));
+    broker->store_base_ms = store_now_base(broker->store);
+    broker->first_number = (store_first_lsn(broker->store) + 1) << STORE_NUMBER_BITS;
+    return STATUS_OK;
+}
+
+static enum status start_threads(struct broker *broker)
+{
+    for (unsigned i = 0; i < broker->worker_count; i++)
+        TRY(worker_listen(&broker->workers[i]));
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        if (pthread_create(&broker->workers[i].thread, NULL, worker_run, &broker->workers[i]) != 0)
+            return STATUS_NO_MEMORY;
+    }
+    return STATUS_OK;
+}
+
+static enum status start(struct broker *broker, char *error, size_t error_size)
+{
+    broker->worker_count = worker_count(broker->config);
+    broker->started_ms = broker_clock_ms();
+    atomic_init(&broker->next_incarnation, 1);
+    if (getrandom(&broker->key, sizeof broker->key, 0) != sizeof broker->key)
+        return STATUS_IO;
+    TRY(tls_init());
+    TRY(listeners_open(broker, error, error_size));
+    TRY(open_store(broker, error, error_size));
+    broker->index = topic_index_new(&broker->key);
+    broker->retained = retained_new(&broker->key);
+    size_t size = broker->worker_count * sizeof(struct worker);
+    broker->workers = aligned_alloc(64, size);
+    if (broker->index == NULL || broker->retained == NULL || broker->workers == NULL)
+        return STATUS_NO_MEMORY;
+    memset((void *)broker->workers, 0, size);
+    for (unsigned i = 0; i < broker->worker_count; i++)
+        TRY(worker_init(&broker->workers[i], broker, i));
+    for (unsigned i = 0; i < broker->worker_count; i++)
+        worker_connect(&broker->workers[i]);
+    TRY(load(broker));
+    TRY(store_start(broker->store));
+    return start_threads(broker);
+}
+
+enum status broker_start(struct broker *broker, const struct config *config, char *error,
+                         size_t error_size)
+{
+    *broker = (struct broker){.config = config};
+    error[0] = '\0';
+    reclaim_thread_register();
+    enum status status = start(broker, error, error_size);
+    reclaim_thread_unregister();
+    if (status != STATUS_OK && error[0] == '\0')
+        snprintf(error, error_size, "cannot start: %s", status_text(status));
+    return status;
+}
+
+void broker_stop(struct broker *broker)
+{
+    atomic_store(&broker->stopping, true);
+    for (unsigned i = 0; i < broker->worker_count; i++)
+        worker_wake(&broker->workers[i]);
+    for (unsigned i = 0; i < broker->worker_count; i++)
+        pthread_join(broker->workers[i].thread, NULL);
+    store_close(broker->store); /* commits what is left, releases the messages it kept */
+    reclaim_thread_register();
+    for (unsigned i = 0; i < broker->worker_count; i++)
+        worker_fini(&broker->workers[i]);
+    reclaim_barrier();
+    topic_index_free(broker->index);
+    retained_free(broker->retained);
+    reclaim_barrier();
+    reclaim_thread_unregister();
+    listeners_close(broker);
+    free(broker->workers);
+    tls_fini();
+}

@@ -1,0 +1,32 @@
+/* One Application Message: immutable, reference-counted, in one allocation.
+ *
+ * Any thread may hold and drop references; the bytes never change after message_new.
+ * `stored.number` is set once, by the publisher's worker, before another thread can see the
+ * message. */
+#ifndef BROKER_MESSAGE_H
+#define BROKER_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "storage/store.h"
+
+struct message {
+    struct store_message stored; /* its bytes point behind the struct */
+    _Atomic uint32_t references;
+};
+
+/* A message with one reference and copies of the three ranges; the rest of `stored` is zero. NULL
+ * when there is no memory. */
+struct message *message_new(struct bytes topic, struct bytes properties, struct bytes payload);
+/* A copy of a message read from the store or a will. */
+struct message *message_copy(const struct store_message *stored);
+
+static inline void message_hold(struct message *message, uint32_t count)
+{
+    atomic_fetch_add_explicit(&message->references, count, memory_order_relaxed);
+}
+
+void message_drop(struct message *message, uint32_t count);
+
+#endif

@@ -1,0 +1,713 @@
+#include "broker/outbound.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "broker/connection.h"
+#include "broker/session.h"
+#include "fsm/machines.h"
+
+enum {
+    PAGE_MESSAGES = 1000,
+    PAGE_BYTES = 4 * 1024 * 1024,
+    OUTPUT_HIGH = 256 * 1024, /* queued messages wait above this much unsent output */
+    NO_SLOT = UINT32_MAX,
+};
+
+/* ---- The queue ---- */
+
+static struct queued *queue_at(const struct queue *queue, uint32_t index)
+{
+    return &queue->entries[(queue->head + index) & (queue->capacity - 1)];
+}
+
+static bool queue_push(struct queue *queue, const struct queued *entry)
+{
+    if (queue->count == queue->capacity) {
+        uint32_t capacity = queue->capacity > 0 ? queue->capacity * 2 : 4;
+        struct queued *entries = malloc(capacity * sizeof *entries);
+        if (entries == NULL)
+            return false;
+        for (uint32_t i = 0; i < queue->count; i++)
+            entries[i] = *queue_at(queue, i);
+        free(queue->entries);
+        queue->entries = entries;
+        queue->capacity = capacity;
+        queue->head = 0;
+    }
+    *queue_at(queue, queue->count++) = *entry;
+    return true;
+}
+
+static void queue_fini(struct queue *queue)
+{
+    free(queue->entries);
+    *queue = (struct queue){0};
+}
+
+static struct queued queue_pop(struct queue *queue)
+{
+    struct queued entry = *queue_at(queue, 0);
+    queue->head = (queue->head + 1) & (queue->capacity - 1);
+    if (--queue->count == 0)
+        queue_fini(queue);
+    return entry;
+}
+
+static struct queue *oldest_queue(struct outbound *outbound)
+{
+    return outbound->paged.count > 0 ? &outbound->paged : &outbound->queue;
+}
+
+uint64_t outbound_count(const struct outbound *outbound)
+{
+    return outbound->stored_count + outbound->paged.count + outbound->queue.count +
+           outbound->inflight_count;
+}
+
+/* ---- Exchanges in flight ---- */
+
+static uint32_t inflight_take(struct outbound *outbound)
+{
+    if (outbound->inflight_count == outbound->inflight_capacity) {
+        uint32_t capacity = outbound->inflight_capacity > 0 ? outbound->inflight_capacity * 2 : 4;
+        struct inflight *slots = realloc(outbound->inflight, capacity * sizeof *slots);
+        if (slots == NULL)
+            return NO_SLOT;
+        for (uint32_t i = capacity; i-- > outbound->inflight_capacity;) {
+            slots[i] = (struct inflight){.next_free = outbound->inflight_free};
+            outbound->inflight_free = i;
+        }
+        outbound->inflight = slots;
+        outbound->inflight_capacity = capacity;
+    }
+    uint32_t slot = outbound->inflight_free;
+    outbound->inflight_free = outbound->inflight[slot].next_free;
+    outbound->inflight_count++;
+    return slot;
+}
+
+static void inflight_free(struct outbound *outbound, struct inflight *exchange)
+{
+    uint32_t slot = (uint32_t)(exchange - outbound->inflight);
+    pid_map_erase(&outbound->by_identifier, exchange->packet_identifier);
+    if (exchange->message != NULL)
+        message_drop(exchange->message, 1);
+    identifiers_fini(&exchange->identifiers);
+    *exchange = (struct inflight){.next_free = outbound->inflight_free};
+    outbound->inflight_free = slot;
+    if (--outbound->inflight_count == 0) {
+        free(outbound->inflight);
+        outbound->inflight = NULL;
+        outbound->inflight_capacity = 0;
+        outbound->inflight_free = NO_SLOT;
+    }
+}
+
+static struct inflight *inflight_find(struct outbound *outbound, uint16_t packet_identifier)
+{
+    const uint32_t *slot = pid_map_find(&outbound->by_identifier, packet_identifier);
+    return slot != NULL ? &outbound->inflight[*slot] : NULL;
+}
+
+/* A Packet Identifier that no exchange of this session uses [MQTT-2.2.1-4]. */
+static uint16_t unused_identifier(struct outbound *outbound)
+{
+    CHECK(outbound->inflight_count < UINT16_MAX);
+    do {
+        if (++outbound->last_identifier == 0)
+            outbound->last_identifier = 1;
+    } while (pid_map_find(&outbound->by_identifier, outbound->last_identifier) != NULL);
+    return outbound->last_identifier;
+}
+
+/* ---- Sending ---- */
+
+static void settle_row(struct worker *worker, const struct session *session, bool owed,
+                       uint64_t number)
+{
+    if (owed)
+        store_batch_settled(worker_batch(worker), session->incarnation, number);
+}
+
+static void queued_drop(struct worker *worker, struct session *session, struct queued *entry,
+                        enum drop_reason reason)
+{
+    worker_drop(worker, session, reason);
+    settle_row(worker, session, entry->owed, entry->message->stored.number);
+    message_drop(entry->message, 1);
+    identifiers_fini(&entry->identifiers);
+}
+
+static bool expired(const struct worker *worker, const struct message *message)
+{
+    const struct store_message *stored = &message->stored;
+    return stored->has_expiry && worker->store_now_ms - stored->received_at_ms >=
+                                     (int64_t)stored->expiry_interval_s * 1000;
+}
+
+static void update_quota_fact(struct session *session)
+{
+    session_set_fact(session, SESSION_FACT_QUOTA,
+                     session->connection != NULL && session->connection->send_quota > 0);
+}
+
+static void wait_for_store(struct worker *worker, struct session *session,
+                           const struct inflight *exchange)
+{
+    struct waiting_entry entry = {
+        .lsn = worker_lsn(worker),
+        .session = session,
+        .incarnation = session->incarnation,
+        .connection_serial = session->connection->serial,
+        .packet_identifier = exchange->packet_identifier,
+        .kind = WAITING_OUTBOUND_STORED,
+    };
+    session->connection->waiting++;
+    waiting_push(worker, &entry);
+}
+
+static const struct fsm_machine *machine_of(const struct inflight *exchange)
+{
+    return exchange->qos == 2 ? &outbound_qos2_machine : &outbound_qos1_machine;
+}
+
+/* The two machines share these steps; their action constants differ. */
+enum step {
+    STEP_ASSIGN,
+    STEP_TAKE,
+    STEP_FREE,
+    STEP_PUBLISH,
+    STEP_DUP,
+    STEP_RECORD,
+    STEP_PUBREL,
+    STEP_SETTLE
+};
+
+static enum step step_of(const struct inflight *exchange, uint8_t action)
+{
+    static const uint8_t qos1[] = {
+        [OUTBOUND_QOS1_ACTION_ASSIGN] = STEP_ASSIGN,
+        [OUTBOUND_QOS1_ACTION_TAKE_QUOTA] = STEP_TAKE,
+        [OUTBOUND_QOS1_ACTION_FREE_QUOTA] = STEP_FREE,
+        [OUTBOUND_QOS1_ACTION_PUBLISH] = STEP_PUBLISH,
+        [OUTBOUND_QOS1_ACTION_PUBLISH_DUP] = STEP_DUP,
+        [OUTBOUND_QOS1_ACTION_SETTLE] = STEP_SETTLE,
+    };
+    static const uint8_t qos2[] = {
+        [OUTBOUND_QOS2_ACTION_ASSIGN] = STEP_ASSIGN,
+        [OUTBOUND_QOS2_ACTION_TAKE_QUOTA] = STEP_TAKE,
+        [OUTBOUND_QOS2_ACTION_FREE_QUOTA] = STEP_FREE,
+        [OUTBOUND_QOS2_ACTION_PUBLISH] = STEP_PUBLISH,
+        [OUTBOUND_QOS2_ACTION_PUBLISH_DUP] = STEP_DUP,
+        [OUTBOUND_QOS2_ACTION_RECORD_PUBREC] = STEP_RECORD,
+        [OUTBOUND_QOS2_ACTION_PUBREL] = STEP_PUBREL,
+        [OUTBOUND_QOS2_ACTION_SETTLE] = STEP_SETTLE,
+    };
+    return exchange->qos == 2 ? qos2[action] : qos1[action];
+}
+
+static void exchange_event(struct worker *worker, struct session *session,
+                           struct inflight *exchange, uint8_t event);
+
+static uint8_t drop_event(const struct inflight *exchange)
+{
+    return exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_DROP
+                              : (uint8_t)OUTBOUND_QOS1_EVENT_DROP;
+}
+
+static void quota_take(struct session *session, struct inflight *exchange)
+{
+    CHECK(session->connection->send_quota > 0);
+    session->connection->send_quota--;
+    exchange->counted = true;
+    if (session->connection->send_quota == 0)
+        update_quota_fact(session);
+}
+
+static void quota_free(struct session *session, struct inflight *exchange)
+{
+    if (exchange->counted && session->connection != NULL) {
+        exchange->counted = false;
+        if (session->connection->send_quota++ == 0)
+            update_quota_fact(session);
+    }
+}
+
+/* True when the PUBLISH was sent; false when it was dropped, and the exchange may be gone. */
+static bool send_exchange(struct worker *worker, struct session *session, struct inflight *exchange,
+                          bool dup)
+{
+    enum send_result sent = connection_send_publish(
+        session->connection, exchange->message, exchange->qos, dup, exchange->retain,
+        exchange->packet_identifier, &exchange->identifiers);
+    if (sent == SEND_OK)
+        return true;
+    worker_drop(worker, session, DROP_TOO_LARGE);
+    exchange_event(worker, session, exchange, drop_event(exchange));
+    return false;
+}
+
+static void record_pubrec(struct worker *worker, struct session *session, struct inflight *exchange)
+{
+    if (exchange->message != NULL) {
+        message_drop(exchange->message, 1);
+        exchange->message = NULL;
+    }
+    if (exchange->owed) {
+        store_batch_released(worker_batch(worker), session->incarnation, exchange->number);
+        wait_for_store(worker, session, exchange);
+    } else {
+        exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_STORED);
+    }
+}
+
+static void assign(struct worker *worker, struct session *session, struct inflight *exchange)
+{
+    struct outbound *outbound = &session->outbound;
+    exchange->sequence = outbound->next_sequence++;
+    if (exchange->owed)
+        store_batch_sent(worker_batch(worker), session->incarnation, exchange->number,
+                         exchange->packet_identifier, exchange->sequence);
+}
+
+/* Steps the exchange and carries its actions out. The exchange may be gone afterwards. */
+static void exchange_event(struct worker *worker, struct session *session,
+                           struct inflight *exchange, uint8_t event)
+{
+    const struct fsm_row *row =
+        fsm_step(machine_of(exchange), &exchange->state, event, session_subject(session));
+    bool settled = false;
+    for (unsigned i = 0; i < row->step_count; i++) {
+        switch (step_of(exchange, row->steps[i])) {
+        case STEP_ASSIGN:
+            assign(worker, session, exchange);
+            break;
+        case STEP_TAKE:
+            quota_take(session, exchange);
+            break;
+        case STEP_FREE:
+            quota_free(session, exchange);
+            break;
+        case STEP_PUBLISH:
+        case STEP_DUP:
+            if (!send_exchange(worker, session, exchange,
+                               step_of(exchange, row->steps[i]) == STEP_DUP))
+                return;
+            break;
+        case STEP_RECORD:
+            record_pubrec(worker, session, exchange);
+            break;
+        case STEP_PUBREL:
+            connection_send_acknowledgement(session->connection, PACKET_PUBREL,
+                                            exchange->packet_identifier, 0, NULL);
+            break;
+        case STEP_SETTLE:
+            settle_row(worker, session, exchange->owed, exchange->number);
+            settled = true;
+            break;
+        }
+    }
+    if (settled)
+        inflight_free(&session->outbound, exchange);
+}
+
+/* Starts the exchange of a message whose turn has come. False: no memory. */
+static bool start_exchange(struct worker *worker, struct session *session, struct queued *entry)
+{
+    struct outbound *outbound = &session->outbound;
+    uint32_t slot = inflight_take(outbound);
+    if (slot == NO_SLOT)
+        return false;
+    struct inflight *exchange = &outbound->inflight[slot];
+    *exchange = (struct inflight){
+        .message = entry->message,
+        .identifiers = entry->identifiers,
+        .number = entry->message->stored.number,
+        .packet_identifier = unused_identifier(outbound),
+        .qos = entry->qos,
+        .retain = entry->retain,
+        .owed = entry->owed,
+    };
+    if (pid_map_put(&outbound->by_identifier, exchange->packet_identifier, slot) != STATUS_OK) {
+        exchange->message = NULL;
+        exchange->identifiers = (struct identifiers){0};
+        inflight_free(outbound, exchange);
+        return false;
+    }
+    if (exchange->qos == 2) {
+        bool owed = exchange->owed;
+        exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_SEND);
+        if (owed)
+            wait_for_store(worker, session, exchange);
+        else
+            exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_STORED);
+    } else {
+        exchange_event(worker, session, exchange, OUTBOUND_QOS1_EVENT_SEND);
+    }
+    return true;
+}
+
+static bool can_send(const struct session *session)
+{
+    const struct connection *connection = session->connection;
+    return connection != NULL && connection->state == CONNECTION_STATE_CONNECTED &&
+           connection_backlog(connection) < OUTPUT_HIGH;
+}
+
+static void resend(struct worker *worker, struct session *session, struct inflight *exchange)
+{
+    bool qos2 = exchange->qos == 2;
+    if (exchange->state != (qos2 ? (uint8_t)OUTBOUND_QOS2_STATE_UNACKNOWLEDGED
+                                 : (uint8_t)OUTBOUND_QOS1_STATE_UNACKNOWLEDGED))
+        return; /* acknowledged before we came to it, or released */
+    if (connection_publish_fits(session->connection, exchange->message, exchange->qos,
+                                &exchange->identifiers)) {
+        exchange_event(worker, session, exchange,
+                       qos2 ? (uint8_t)OUTBOUND_QOS2_EVENT_SEND
+                            : (uint8_t)OUTBOUND_QOS1_EVENT_SEND);
+        return;
+    }
+    worker_drop(worker, session, DROP_TOO_LARGE);
+    exchange_event(worker, session, exchange, drop_event(exchange));
+}
+
+static void pump_resends(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    while (outbound->resend_next < outbound->resend_count && can_send(session) &&
+           session->connection->send_quota > 0) {
+        /* Slots move when the table grows and are reused when it shrinks: by identifier, then. */
+        uint16_t packet_identifier = (uint16_t)outbound->resend[outbound->resend_next++];
+        struct inflight *exchange = inflight_find(outbound, packet_identifier);
+        if (exchange == NULL)
+            continue; /* acknowledged meanwhile */
+        resend(worker, session, exchange);
+    }
+    if (outbound->resend_next == outbound->resend_count && outbound->resend != NULL) {
+        free(outbound->resend);
+        outbound->resend = NULL;
+        outbound->resend_count = outbound->resend_next = 0;
+    }
+}
+
+static void update_full_fact(const struct worker *worker, struct session *session)
+{
+    const struct config_mqtt *mqtt = &worker->broker->config->mqtt;
+    const struct outbound *outbound = &session->outbound;
+    bool full =
+        (mqtt->max_queued_messages > 0 && outbound_count(outbound) >= mqtt->max_queued_messages) ||
+        (mqtt->max_queued_bytes > 0 && outbound->queued_bytes >= mqtt->max_queued_bytes);
+    if (full != ((session_facts(session) & SESSION_FACT_FULL) != 0))
+        session_set_fact(session, SESSION_FACT_FULL, full);
+}
+
+void outbound_pump(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    if (!can_send(session))
+        return;
+    pump_resends(worker, session);
+    while (outbound->resend_count == 0 && can_send(session)) {
+        if (outbound->paged.count == 0 && outbound->stored_count > 0)
+            break;
+        struct queue *queue = oldest_queue(outbound);
+        if (queue->count == 0)
+            break;
+        struct queued *head = queue_at(queue, 0);
+        if (expired(worker, head->message)) { /* [MQTT-3.3.2-5] */
+            struct queued entry = queue_pop(queue);
+            outbound->queued_bytes -= entry.message->stored.payload.size;
+            queued_drop(worker, session, &entry, DROP_EXPIRED);
+            continue;
+        }
+        if (session->connection->send_quota == 0) /* [MQTT-4.9.0-2] */
+            break;
+        struct queued entry = *head;
+        uint64_t bytes = entry.message->stored.payload.size;
+        if (!start_exchange(worker, session, &entry))
+            break; /* no memory: it stays where it is */
+        queue_pop(queue);
+        outbound->queued_bytes -= bytes;
+    }
+    if (outbound->stored_count > 0 && outbound->paged.count < PAGE_MESSAGES / 4)
+        outbound_load(worker, session);
+    update_full_fact(worker, session);
+}
+
+/* ---- Deliveries ---- */
+
+static void deliver_qos0(struct worker *worker, struct session *session,
+                         const struct message *message, struct delivery *delivery)
+{
+    struct connection *connection = session->connection;
+    if (connection == NULL || connection->state != CONNECTION_STATE_CONNECTED)
+        return; /* QoS 0 is not kept for a Client that is away: 5.0 section 4.1 */
+    if (connection_backlog(connection) > worker->broker->config->mqtt.max_outgoing_buffer) {
+        worker_drop(worker, session, DROP_SLOW_CONSUMER);
+        return;
+    }
+    if (expired(worker, message))
+        worker_drop(worker, session, DROP_EXPIRED);
+    else if (connection_send_publish(connection, message, 0, false, delivery->retain, 0,
+                                     &delivery->identifiers) != SEND_OK)
+        worker_drop(worker, session, DROP_TOO_LARGE);
+}
+
+void outbound_deliver(struct worker *worker, struct session *session, struct message *message,
+                      struct delivery *delivery)
+{
+    struct outbound *outbound = &session->outbound;
+    if (delivery->qos == 0) {
+        deliver_qos0(worker, session, message, delivery);
+        identifiers_fini(&delivery->identifiers);
+        return;
+    }
+    struct queued entry = {message, delivery->identifiers, delivery->qos, delivery->retain,
+                           delivery->owed};
+    message_hold(message, 1);
+    bool idle = outbound->queue.count == 0 && outbound->paged.count == 0 &&
+                outbound->stored_count == 0 && outbound->resend_count == 0;
+    if (idle && can_send(session) && session->connection->send_quota > 0) {
+        if (start_exchange(worker, session, &entry))
+            return;
+    }
+    update_full_fact(worker, session);
+    if ((session_facts(session) & SESSION_FACT_FULL) != 0 ||
+        !queue_push(&outbound->queue, &entry)) {
+        queued_drop(worker, session, &entry, DROP_QUEUE_FULL);
+        return;
+    }
+    outbound->queued_bytes += message->stored.payload.size;
+    update_full_fact(worker, session);
+}
+
+/* ---- What the Client says ---- */
+
+void outbound_acknowledged(struct worker *worker, struct session *session, enum packet_type type,
+                           uint16_t packet_identifier, uint8_t reason_code)
+{
+    struct inflight *exchange = inflight_find(&session->outbound, packet_identifier);
+    if (exchange == NULL) {
+        /* A QoS 2 sender that has forgotten answers PUBREC so that the receiver can forget, too. */
+        if (type == PACKET_PUBREC && reason_code < 0x80)
+            connection_send_acknowledgement(session->connection, PACKET_PUBREL, packet_identifier,
+                                            REASON_PACKET_IDENTIFIER_NOT_FOUND, NULL);
+        return;
+    }
+    if ((exchange->qos == 1) != (type == PACKET_PUBACK)) {
+        connection_event(session->connection, CONNECTION_EVENT_MALFORMED, REASON_PROTOCOL_ERROR,
+                         "MQTT-4.3.3-3", "acknowledgement does not fit the QoS of its PUBLISH");
+        return;
+    }
+    if (type == PACKET_PUBACK)
+        exchange_event(worker, session, exchange, OUTBOUND_QOS1_EVENT_PUBACK);
+    else if (type == PACKET_PUBCOMP)
+        exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_PUBCOMP);
+    else
+        exchange_event(worker, session, exchange,
+                       reason_code < 0x80 ? OUTBOUND_QOS2_EVENT_PUBREC
+                                          : OUTBOUND_QOS2_EVENT_PUBREC_ERROR);
+    outbound_pump(worker, session);
+}
+
+void outbound_stored(struct worker *worker, struct session *session, uint16_t packet_identifier)
+{
+    struct inflight *exchange = inflight_find(&session->outbound, packet_identifier);
+    CHECK(exchange != NULL);
+    exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_STORED);
+    outbound_pump(worker, session);
+}
+
+/* ---- Connections come and go ---- */
+
+void outbound_connection_lost(struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
+        struct inflight *exchange = &outbound->inflight[i];
+        if (exchange->packet_identifier == 0)
+            continue;
+        exchange->counted = false;
+        fsm_step(machine_of(exchange), &exchange->state,
+                 exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_CONNECTION_LOST
+                                    : (uint8_t)OUTBOUND_QOS1_EVENT_CONNECTION_LOST,
+                 session_subject(session));
+    }
+    free(outbound->resend);
+    outbound->resend = NULL;
+    outbound->resend_count = outbound->resend_next = 0;
+}
+
+struct resend_order {
+    uint64_t sequence;
+    uint16_t packet_identifier;
+};
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct resend_order *x = a, *y = b;
+    return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+void outbound_resume(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    update_quota_fact(session);
+    uint32_t count = 0;
+    struct resend_order *order = NULL;
+    if (outbound->inflight_count > 0) {
+        order = malloc(outbound->inflight_count * sizeof *order);
+        outbound->resend = malloc(outbound->inflight_count * sizeof *outbound->resend);
+        CHECK(order != NULL && outbound->resend != NULL);
+        for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
+            if (outbound->inflight[i].packet_identifier != 0)
+                order[count++] = (struct resend_order){outbound->inflight[i].sequence,
+                                                       outbound->inflight[i].packet_identifier};
+        }
+        qsort(order, count, sizeof *order, by_sequence);
+    }
+    outbound->resend_next = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        outbound->resend[i] = order[i].packet_identifier;
+        struct inflight *exchange = inflight_find(outbound, order[i].packet_identifier);
+        if (exchange->qos == 2) /* PUBRELs do not wait for the quota [MQTT-3.3.4-10] */
+            exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_RESUME);
+    }
+    outbound->resend_count = count;
+    free(order);
+    outbound_pump(worker, session);
+}
+
+/* ---- The state of an earlier run ---- */
+
+void outbound_load(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    if (outbound->reading)
+        return;
+    struct store_read *read = calloc(1, sizeof *read);
+    if (read == NULL)
+        return; /* asked for again by the next pump */
+    *read = (struct store_read){
+        .worker = worker->index,
+        .incarnation = session->incarnation,
+        .resume = session->unloaded,
+        .after = outbound->stored_after,
+        .until = worker->broker->first_number - 1,
+        .limit = PAGE_MESSAGES,
+        .limit_bytes = PAGE_BYTES,
+        .context = session,
+    };
+    outbound->reading = true;
+    store_read_submit(worker->broker->store, read);
+}
+
+static void load_inflight(struct session *session, const struct store_row *row)
+{
+    struct outbound *outbound = &session->outbound;
+    uint32_t slot = inflight_take(outbound);
+    CHECK(slot != NO_SLOT);
+    struct inflight *exchange = &outbound->inflight[slot];
+    bool released = row->state == STORE_OUTBOUND_RELEASED;
+    *exchange = (struct inflight){
+        .message = released ? NULL : message_copy(&row->message),
+        .identifiers =
+            identifiers_copy(row->subscription_identifiers, row->subscription_identifier_count),
+        .number = row->message.number,
+        .sequence = row->sequence,
+        .packet_identifier = row->packet_identifier,
+        .qos = row->qos,
+        .retain = row->retain,
+        .owed = true,
+    };
+    CHECK(released || exchange->message != NULL);
+    if (row->qos == 2)
+        exchange->state = released ? (uint8_t)OUTBOUND_QOS2_STATE_UNRELEASED
+                                   : (uint8_t)OUTBOUND_QOS2_STATE_UNACKNOWLEDGED;
+    else
+        exchange->state = OUTBOUND_QOS1_STATE_UNACKNOWLEDGED;
+    if (row->sequence >= outbound->next_sequence)
+        outbound->next_sequence = row->sequence + 1;
+    if (row->packet_identifier > outbound->last_identifier)
+        outbound->last_identifier = row->packet_identifier;
+    CHECK(pid_map_put(&outbound->by_identifier, row->packet_identifier, slot) == STATUS_OK);
+}
+
+static void load_queued(struct session *session, const struct store_row *row)
+{
+    struct outbound *outbound = &session->outbound;
+    struct queued entry = {
+        .message = message_copy(&row->message),
+        .identifiers =
+            identifiers_copy(row->subscription_identifiers, row->subscription_identifier_count),
+        .qos = row->qos,
+        .retain = row->retain,
+        .owed = true,
+    };
+    CHECK(entry.message != NULL && queue_push(&outbound->paged, &entry));
+    outbound->queued_bytes += entry.message->stored.payload.size;
+    outbound->stored_after = row->message.number;
+}
+
+void outbound_loaded(struct worker *worker, struct store_read *read)
+{
+    struct session *session = read->context;
+    if (session->incarnation != read->incarnation)
+        goto out; /* ended meanwhile */
+    struct outbound *outbound = &session->outbound;
+    outbound->reading = false;
+    if (read->status != STATUS_OK) {
+        log_line(LOG_ERROR, "client \"%s\": its stored messages cannot be read: %s",
+                 session_name(session), status_text(read->status));
+        if (session->connection != NULL)
+            connection_event(session->connection, CONNECTION_EVENT_STOPPED,
+                             REASON_SERVER_UNAVAILABLE, "5.0 section 4.13.2",
+                             "stored session cannot be read");
+        goto out;
+    }
+    for (uint32_t i = 0; i < read->row_count; i++) {
+        if (read->rows[i].state == STORE_OUTBOUND_QUEUED)
+            load_queued(session, &read->rows[i]);
+        else
+            load_inflight(session, &read->rows[i]);
+    }
+    uint64_t left =
+        outbound->stored_count > read->row_count ? outbound->stored_count - read->row_count : 1;
+    outbound->stored_count = read->more ? left : 0;
+    for (uint32_t i = 0; i < read->inbound_count; i++)
+        CHECK(pid_map_put(&session->inbound, read->inbound_packet_identifiers[i],
+                          INBOUND_QOS2_STATE_HELD) == STATUS_OK);
+    bool first = session->unloaded;
+    session->unloaded = false;
+    if (first && session->connection != NULL &&
+        session->connection->state == CONNECTION_STATE_RESUMING)
+        connect_resume_step(session->connection);
+    else
+        outbound_pump(worker, session);
+out:
+    store_read_fini(read);
+    free(read);
+}
+
+void outbound_fini(struct outbound *outbound)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct queue *queue = i == 0 ? &outbound->paged : &outbound->queue;
+        while (queue->count > 0) {
+            struct queued entry = queue_pop(queue);
+            message_drop(entry.message, 1);
+            identifiers_fini(&entry.identifiers);
+        }
+        queue_fini(queue);
+    }
+    for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
+        if (outbound->inflight[i].message != NULL)
+            message_drop(outbound->inflight[i].message, 1);
+        identifiers_fini(&outbound->inflight[i].identifiers);
+    }
+    free(outbound->inflight);
+    free(outbound->resend);
+    pid_map_fini(&outbound->by_identifier);
+    *outbound = (struct outbound){.inflight_free = NO_SLOT};
+}

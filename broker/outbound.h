@@ -1,0 +1,80 @@
+/* What a session is owed: the queue, the exchanges in flight, and sending them (4.3, 4.4, 4.9).
+ *
+ * Messages of an earlier run stay in the store and are paged in behind CONNACK, oldest first; newer
+ * ones wait in memory. */
+#ifndef BROKER_OUTBOUND_H
+#define BROKER_OUTBOUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/pid_map.h"
+#include "broker/worker.h"
+#include "protocol/packet.h"
+
+struct session;
+struct store_read;
+
+struct queued {
+    struct message *message; /* one reference */
+    struct identifiers identifiers;
+    uint8_t qos;
+    bool retain;
+    bool owed; /* the store has a row */
+};
+
+struct queue { /* ring */
+    struct queued *entries;
+    uint32_t capacity, head, count;
+};
+
+struct inflight {
+    struct message *message; /* one reference; NULL: body no longer needed */
+    struct identifiers identifiers;
+    uint64_t number, sequence;
+    uint16_t packet_identifier; /* 0: this slot is free */
+    uint8_t qos;
+    uint8_t state; /* enum outbound_qos1_state or outbound_qos2_state */
+    bool retain;
+    bool owed;
+    bool counted; /* holds a slot of the send quota on this connection */
+    uint32_t next_free;
+};
+
+struct outbound {
+    struct queue paged; /* from the store: older than `queue` */
+    struct queue queue;
+    struct inflight *inflight;
+    uint32_t inflight_capacity, inflight_free, inflight_count;
+    struct pid_map by_identifier; /* -> index in inflight */
+    uint16_t last_identifier;
+    uint64_t next_sequence;
+    uint32_t *resend; /* indexes, in the order of first sending */
+    uint32_t resend_count, resend_next;
+    uint64_t stored_count; /* rows of an earlier run that are not in memory yet */
+    uint64_t stored_after; /* the last number that was paged in */
+    bool reading;          /* a page is on its way */
+    uint64_t queued_bytes;
+};
+
+/* Delivers one message (takes the delivery's identifiers, takes no reference of the caller's). */
+void outbound_deliver(struct worker *worker, struct session *session, struct message *message,
+                      struct delivery *delivery);
+/* Sends what quota and socket allow. */
+void outbound_pump(struct worker *worker, struct session *session);
+void outbound_acknowledged(struct worker *worker, struct session *session, enum packet_type type,
+                           uint16_t packet_identifier, uint8_t reason_code);
+/* The store has what the exchange under this identifier waited for. */
+void outbound_stored(struct worker *worker, struct session *session, uint16_t packet_identifier);
+void outbound_connection_lost(struct session *session);
+/* Behind CONNACK: PUBRELs and PUBLISHes of earlier connections, then the queue [MQTT-4.4.0-1]. */
+void outbound_resume(struct worker *worker, struct session *session);
+/* Asks the store for the session's state of an earlier run; outbound_loaded() gets the answer. */
+void outbound_load(struct worker *worker, struct session *session);
+void outbound_loaded(struct worker *worker, struct store_read *read /* takes */);
+/* Frees everything; the rows are the caller's. */
+void outbound_fini(struct outbound *outbound);
+
+uint64_t outbound_count(const struct outbound *outbound);
+
+#endif

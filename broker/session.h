@@ -1,0 +1,136 @@
+/* Sessions (4.1): one per Client Identifier, on its home worker, in memory that is never unmapped
+ * so that an old pointer is harmless: its incarnation tells. */
+#ifndef BROKER_SESSION_H
+#define BROKER_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "broker/outbound.h"
+#include "broker/pid_map.h"
+#include "broker/worker.h"
+#include "fsm/machines.h"
+#include "protocol/packet.h"
+
+/* What a publisher on another worker may know of a session, as bits of `facts`. */
+enum {
+    SESSION_FACT_STORED = 1, /* outlives its connection: QoS 1 and 2 get rows */
+    SESSION_FACT_CONNECTED = 2,
+    SESSION_FACT_QUOTA = 4, /* can be sent to at once */
+    SESSION_FACT_FULL = 8,  /* its queue has reached a limit */
+};
+
+struct subscription {
+    struct topic_index_entry *entry;
+    uint32_t identifier;
+    uint8_t options;
+    uint16_t filter_size;
+    uint8_t filter[]; /* as in the SUBSCRIBE */
+};
+
+struct session_will {
+    struct message *message; /* NULL: none */
+    uint32_t delay_interval_s;
+};
+
+struct session {
+    struct session *bucket_next;
+    struct list list;      /* free slots; or the worker's `started` */
+    uint64_t incarnation;  /* 0: free */
+    uint16_t home;         /* the worker; set once per slot */
+    _Atomic uint8_t facts; /* what is before and up to here outlives the session */
+    uint8_t state;         /* enum session_state */
+    uint8_t will_state;    /* enum will_state */
+    uint8_t version;
+    bool has_row;  /* the store has a row for it */
+    bool unloaded; /* from an earlier run; in-flight state is still in the store only */
+    uint64_t hash; /* of the client identifier */
+    struct bytes client_identifier; /* owned */
+    struct bytes owner;             /* owned: the identity that made it */
+    uint32_t expiry_interval_s;
+    struct connection *connection;
+    int64_t disconnected_at_ms, will_due_ms; /* store time */
+    struct session_will will;
+    struct worker_timer expiry_timer, will_timer;
+    struct subscription **subscriptions; /* by filter: open addressing */
+    uint32_t subscription_capacity, subscription_count;
+    struct pid_map inbound; /* QoS 2: enum inbound_qos2_state, and INBOUND_COUNTED */
+    struct outbound outbound;
+    uint32_t dropped[DROP_COUNT];
+};
+
+static inline uint8_t session_facts(const struct session *session)
+{
+    return atomic_load_explicit(&session->facts, memory_order_relaxed);
+}
+
+static inline void session_set_fact(struct session *session, uint8_t fact, bool value)
+{
+    uint8_t facts = session_facts(session);
+    atomic_store_explicit(&session->facts,
+                          value ? (uint8_t)(facts | fact) : (uint8_t)(facts & ~fact),
+                          memory_order_relaxed);
+}
+
+static inline bool session_is_stored(const struct session *session)
+{
+    return (session_facts(session) & SESSION_FACT_STORED) != 0;
+}
+
+struct session *session_find(struct worker *worker, struct bytes client_identifier);
+
+/* A new session in state ABSENT, in the table, without a row. NULL: no memory. */
+struct session *session_new(struct worker *worker, struct bytes client_identifier,
+                            struct bytes owner, uint64_t incarnation);
+
+/* What an accepted CONNECT does to a session (NULL: absent): carries out the session and will
+ * machines. Returns the session to use, or NULL without memory; `*out_present` is Session Present;
+ * `*out_recorded` says whether ending an old session was recorded. The caller writes the row. */
+struct session *session_connect(struct worker *worker, struct session *session,
+                                const struct connect *connect, struct bytes client_identifier,
+                                struct bytes owner, uint32_t expiry_interval_s, bool *out_present,
+                                bool *out_recorded);
+
+/* Records the session's row as it is now. */
+void session_write(struct worker *worker, struct session *session);
+
+/* The Network Connection has closed. `normally`: by a DISCONNECT that deletes the Will Message. */
+void session_disconnected(struct worker *worker, struct session *session, bool normally);
+
+/* At the first turn of a run, for a session from the store that was connected: it counts as
+ * disconnected now; or for one that was not: its timers go on. */
+void session_restart(struct worker *worker, struct session *session, bool was_connected);
+
+/* Frees everything of a session whose worker has ended; the store keeps its rows. */
+void session_forget(struct worker *worker, struct session *session);
+
+/* Unmaps all slots: when no thread can hold a route any more. */
+void session_slabs_free(struct worker *worker);
+
+struct subscription *session_subscription(const struct session *session, const struct hash_key *key,
+                                          struct bytes filter);
+enum status MUST_USE session_subscription_add(struct session *session, const struct hash_key *key,
+                                              struct subscription *subscription /* takes */);
+void session_subscription_remove(struct session *session, const struct hash_key *key,
+                                 struct subscription *subscription /* takes */);
+
+/* Makes a subscription, in the index and in the session: on SUBSCRIBE, and at start for one from
+ * the store. subscribe.c. */
+enum status MUST_USE subscription_restore(struct worker *worker, struct session *session,
+                                          struct bytes text, uint8_t options, uint32_t identifier,
+                                          struct subscription **out);
+
+/* Printable client identifier; a buffer of the thread's, valid until the next call. */
+const char *session_name(const struct session *session);
+
+/* For fsm_step: only worth making when it is printed. */
+static inline const char *session_subject(const struct session *session)
+{
+    return log_wants(LOG_TRACE) ? session_name(session) : "";
+}
+
+uint64_t session_boot_ms(const struct worker *worker, int64_t store_ms);
+
+#endif

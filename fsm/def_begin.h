@@ -1,0 +1,16 @@
+/* Included first by every .def: what the includer did not define expands to nothing. No guard. */
+#ifndef STATE
+#define STATE(name, text)
+#endif
+#ifndef EVENT
+#define EVENT(name, text)
+#endif
+#ifndef ACTION
+#define ACTION(name, text)
+#endif
+#ifndef ROW
+#define ROW(state, event, next, actions, why)
+#endif
+#ifndef NEVER
+#define NEVER(state, why, ...)
+#endif

@@ -1,0 +1,6 @@
+/* Included last by every .def. No guard. */
+#undef STATE
+#undef EVENT
+#undef ACTION
+#undef ROW
+#undef NEVER
