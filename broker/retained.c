@@ -3,8 +3,8 @@
  *
  * A node's state is one word: a message, or "none since number N", so that the higher number wins by
  * compare-and-swap. A removal leaves its number behind, because a setter with a lower one may still
- * be under way on another worker; the last REMEMBERED removals are kept, in a ring, and a node goes
- * when its removal leaves the ring. GONE closes a node for setters that found it before it went. */
+ * be under way on another worker; the last removals are kept, in a ring, and a node goes when its
+ * removal leaves the ring. GONE closes a node for setters that found it before it went. */
 #include "broker/retained.h"
 
 #include <pthread.h>
@@ -16,7 +16,7 @@
 #include "broker/reclaim.h"
 #include "broker/topic_table.h"
 
-enum { REMEMBERED = 16384 };
+enum { REMOVALS_KEPT = 16384 };
 
 /* A state is a message's address, or N << 1 | 1. */
 enum { NEVER = 1 };
@@ -33,8 +33,8 @@ struct place {
 struct retained {
     pthread_mutex_t lock;
     _Atomic uint64_t count;
-    struct place **removals; /* a ring, grown up to REMEMBERED */
-    uint32_t removal_first, removal_count, removal_capacity;
+    struct place **removals; /* a ring, grown as needed */
+    uint32_t removal_first, removal_count, removal_capacity, removal_limit;
     struct place root;
     struct topic_table table;
 };
@@ -64,6 +64,7 @@ struct retained *retained_new(const struct hash_key *key)
     struct retained *retained = calloc(1, sizeof *retained);
     if (retained == NULL)
         return NULL;
+    retained->removal_limit = REMOVALS_KEPT;
     pthread_mutex_init(&retained->lock, NULL);
     topic_table_init(&retained->table, key, offsetof(struct place, name));
     retained->root.node.hash = retained->table.key.secret[0];
@@ -252,12 +253,10 @@ static void forget_oldest_removal(struct retained *retained)
 
 static enum status make_room_for_removal(struct retained *retained)
 {
+    while (retained->removal_count >= retained->removal_limit)
+        forget_oldest_removal(retained);
     if (retained->removal_count < retained->removal_capacity)
         return STATUS_OK;
-    if (retained->removal_capacity == REMEMBERED) {
-        forget_oldest_removal(retained);
-        return STATUS_OK;
-    }
     uint32_t capacity = retained->removal_capacity == 0 ? 64 : retained->removal_capacity * 2;
     struct place **removals = malloc(capacity * sizeof *removals);
     if (removals == NULL)
@@ -269,6 +268,14 @@ static enum status make_room_for_removal(struct retained *retained)
     retained->removal_first = 0;
     retained->removal_capacity = capacity;
     return STATUS_OK;
+}
+
+void retained_limit_removals(struct retained *retained, uint32_t limit)
+{
+    CHECK(limit > 0);
+    pthread_mutex_lock(&retained->lock);
+    retained->removal_limit = limit;
+    pthread_mutex_unlock(&retained->lock);
 }
 
 static enum status set_removal(struct retained *retained, const struct message *message)

@@ -234,7 +234,7 @@ static void check_found(void *context, struct message *message)
 static void random_sets_agree_with_brute_force(void **state)
 {
     unsigned total = 0;
-    for (unsigned seed = 1; seed <= 10; seed++) {
+    for (unsigned seed = 1; seed <= 5; seed++) {
         random_state = seed;
         struct retained *retained = retained_new(&KEY);
         unsigned topics = 0, present = 0;
@@ -325,6 +325,35 @@ static void removals_do_not_grow_memory_without_bound(void **state)
     retained_free(retained);
 }
 
+static void removal_is_remembered_while_those_below_it_are_forgotten(void **state)
+{
+    struct retained *retained = retained_new(&KEY);
+    retained_limit_removals(retained, 2);
+    set(retained, "a/b", "", 1);
+    set(retained, "a", "", 2);
+    set(retained, "x", "", 3); /* forgets a/b */
+    set(retained, "a", "late", 1);
+    assert_found(retained, "#", "");
+    set(retained, "y", "", 4); /* forgets a */
+    set(retained, "a", "late", 1);
+    assert_found(retained, "#", "a=late;");
+    /* A topic that is in use again outlives its forgotten removal. */
+    set(retained, "b", "", 5);
+    set(retained, "b", "new", 6);
+    set(retained, "x", "", 7);
+    set(retained, "y", "", 8);
+    set(retained, "b", "late", 5);
+    assert_found(retained, "b", "b=new;");
+    /* As does one that was removed again. */
+    set(retained, "c", "", 9);
+    set(retained, "c", "new", 10);
+    set(retained, "c", "", 11);
+    set(retained, "x", "", 12);
+    set(retained, "c", "late", 10);
+    assert_found(retained, "c", "");
+    retained_free(retained);
+}
+
 static void count_one(void *context, struct message *message)
 {
     *(uint64_t *)context += message->stored.payload.size;
@@ -367,11 +396,16 @@ static void cost_is_that_of_what_matches(void **state)
 
 /* ---- Threads ---- */
 
-enum { WRITERS = 3, TOPICS = 64, TURNS = 20000 };
+enum { WRITERS = 3, TOPICS = 66, TURNS = 20000 };
 static struct retained *tested;
 static _Atomic uint64_t next_number;
 static _Atomic int writers_left;
 static _Atomic uint64_t highest[TOPICS]; /* number << 1 | present */
+
+static void topic_name(unsigned i, char *out, size_t size)
+{
+    snprintf(out, size, "w/%u/%u", i % 8, i);
+}
 
 static void raise(_Atomic uint64_t *value, uint64_t to)
 {
@@ -380,19 +414,28 @@ static void raise(_Atomic uint64_t *value, uint64_t to)
         ;
 }
 
-static void topic_name(unsigned i, char *out, size_t size)
+static void check_message(void *context, struct message *message)
 {
-    snprintf(out, size, "w/%u/%u", i % 8, i);
+    unsigned *count = context;
+    (*count)++;
+    if (message->stored.payload.size != 7 || message->stored.topic.data[0] != 'w' ||
+        memcmp(message->stored.payload.data, "payload", 7) != 0)
+        abort();
 }
+
+static bool own_topics; /* each writer has its own, or all have all */
 
 static void *set_all_the_time(void *context)
 {
-    uint64_t random = (uint64_t)(uintptr_t)context + 1;
+    unsigned writer = (unsigned)(uintptr_t)context;
+    uint64_t random = writer + 1;
     reclaim_thread_register();
     for (unsigned turn = 0; turn < TURNS; turn++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         unsigned i = (unsigned)(random >> 40) % TOPICS;
-        bool remove = (random >> 34 & 3) == 0;
+        if (own_topics)
+            i = writer; /* the fewer, the closer together */
+        bool remove = (random >> 34 & 3) < (own_topics ? 2 : 1);
         char topic[32];
         topic_name(i, topic, sizeof topic);
         struct message *message = message_new(bytes_of_text(topic), bytes_of(NULL, 0),
@@ -405,20 +448,16 @@ static void *set_all_the_time(void *context)
             abort();
         message_drop(message, 1);
         raise(&highest[i], number << 1 | !remove);
+        unsigned count = 0;
+        if (own_topics)
+            retained_match(tested, bytes_of_text(topic), check_message, &count);
+        if (own_topics && count != !remove)
+            abort();
         reclaim_quiescent();
     }
     atomic_fetch_sub(&writers_left, 1);
     reclaim_thread_unregister();
     return NULL;
-}
-
-static void check_message(void *context, struct message *message)
-{
-    unsigned *count = context;
-    (*count)++;
-    if (message->stored.payload.size != 7 || message->stored.topic.data[0] != 'w' ||
-        memcmp(message->stored.payload.data, "payload", 7) != 0)
-        abort();
 }
 
 static void *match_all_the_time(void *context)
@@ -436,9 +475,10 @@ static void *match_all_the_time(void *context)
     return NULL;
 }
 
-static void highest_number_stays_among_threads(void **state)
+static void run_threads(void)
 {
-    tested = retained_new(&KEY);
+    for (unsigned i = 0; i < TOPICS; i++)
+        atomic_store(&highest[i], 0);
     atomic_store(&writers_left, WRITERS);
     pthread_t writers[WRITERS], reader;
     assert_int_equal(pthread_create(&reader, NULL, match_all_the_time, NULL), 0);
@@ -458,6 +498,23 @@ static void highest_number_stays_among_threads(void **state)
         assert_int_equal(match(tested, topic).count, number & 1);
     }
     assert_int_equal(retained_count(tested), present);
+}
+
+static void highest_number_stays_among_threads(void **state)
+{
+    tested = retained_new(&KEY);
+    own_topics = false;
+    run_threads();
+    retained_free(tested);
+}
+
+/* Every removal takes another topic's place out of the tree while its owner may be setting it. */
+static void topics_that_are_forgotten_while_they_are_set_come_back(void **state)
+{
+    tested = retained_new(&KEY);
+    retained_limit_removals(tested, 1);
+    own_topics = true;
+    run_threads();
     retained_free(tested);
 }
 
@@ -470,8 +527,10 @@ int main(void)
         cmocka_unit_test(deepest_topic_is_kept_and_matched),
         cmocka_unit_test(random_sets_agree_with_brute_force),
         cmocka_unit_test(removals_do_not_grow_memory_without_bound),
+        cmocka_unit_test(removal_is_remembered_while_those_below_it_are_forgotten),
         cmocka_unit_test(cost_is_that_of_what_matches),
         cmocka_unit_test(highest_number_stays_among_threads),
+        cmocka_unit_test(topics_that_are_forgotten_while_they_are_set_come_back),
     };
     return cmocka_run_group_tests_name("broker/retained", tests, setup, teardown);
 }

@@ -57,6 +57,23 @@ static uint32_t draw(uint64_t *state, uint32_t below)
     return (uint32_t)((*state >> 33) % below);
 }
 
+/* Many names at once, so that tables grow and shrink under the readers. */
+static void add_and_remove_many(unsigned writer)
+{
+    enum { MANY = 4000 };
+    static struct topic_index_entry *entries[WRITERS][MANY];
+    for (unsigned i = 0; i < MANY; i++) {
+        char filter[32];
+        snprintf(filter, sizeof filter, "many/%u/%u", writer, i);
+        struct subscriber s = {.session = (void *)16, .incarnation = 1};
+        if (topic_index_add(tested_index, bytes_of(NULL, 0), bytes_of_text(filter), &s,
+                            &entries[writer][i]) != STATUS_OK)
+            abort();
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        topic_index_remove(tested_index, entries[writer][i]);
+}
+
 static void *write_all_the_time(void *context)
 {
     unsigned writer = (unsigned)(uintptr_t)context;
@@ -88,6 +105,8 @@ static void *write_all_the_time(void *context)
             atomic_store(&settled[i], value + 1);
         }
         reclaim_quiescent();
+        if (turn % 4096 == 0)
+            add_and_remove_many(writer);
     }
     for (unsigned k = 0; k < PER_WRITER; k++) {
         unsigned i = writer * PER_WRITER + k;
