@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "broker/pointer_list.h"
 #include "broker/reclaim.h"
+#include "broker/topic_changes.h"
 #include "broker/topic_match.h"
 #include "broker/topic_table.h"
 
@@ -43,6 +44,7 @@ struct topic_index {
     struct filter_node root;
     uint64_t plus_hash, hash_hash; /* of the levels "+" and "#" */
     struct topic_table table;
+    struct topic_changes changes;
 };
 
 static struct filter_node *filter_node_of(const struct topic_node *node)
@@ -351,10 +353,44 @@ static uint64_t pack(uint16_t home, uint8_t options, uint32_t subscription_ident
     return (uint64_t)home << 48 | (uint64_t)options << 32 | subscription_identifier;
 }
 
-/* A reader takes the version first: it never remembers an older match under a newer version. */
-static void changed(struct topic_index *index)
+/* The filter of a node, or if it is long, at least its first TOPIC_CHANGE_FILTER bytes. Its memory
+ * is the caller's: `room` is of twice that size. */
+static struct bytes filter_of(const struct topic_index *index, const struct filter_node *node,
+                              uint8_t *room)
 {
-    atomic_fetch_add_explicit(&index->version, 1, memory_order_release);
+    const struct filter_node *uppermost[TOPIC_CHANGE_FILTER + 1]; /* a level and its slash: 1 byte */
+    unsigned depth = 0, size = 0;
+    if (is_group(node))
+        node = filter_node_of(node->node.parent);
+    for (; node != &index->root; node = filter_node_of(node->node.parent))
+        uppermost[depth++ % (TOPIC_CHANGE_FILTER + 1)] = node;
+    for (unsigned levels = 0; depth > 0 && levels <= TOPIC_CHANGE_FILTER; levels++) {
+        node = uppermost[--depth % (TOPIC_CHANGE_FILTER + 1)];
+        size_t more = node->node.name_size;
+        if (more > TOPIC_CHANGE_FILTER)
+            more = TOPIC_CHANGE_FILTER;
+        if (levels > 0)
+            room[size++] = '/';
+        put_bytes(room + size, bytes_of(node->name, more));
+        size += (unsigned)more;
+        if (size >= TOPIC_CHANGE_FILTER)
+            break;
+    }
+    return bytes_of(room, size);
+}
+
+/* A reader takes the version first: it never remembers an older match under a newer version. */
+static void changed(struct topic_index *index, struct bytes filter)
+{
+    uint64_t version = atomic_load_explicit(&index->version, memory_order_relaxed) + 1;
+    topic_changes_add(&index->changes, version, filter);
+    atomic_store_explicit(&index->version, version, memory_order_release);
+}
+
+bool topic_index_changes_concern(const struct topic_index *index, uint64_t from, uint64_t to,
+                                 struct bytes topic)
+{
+    return topic_changes_concern(&index->changes, from, to, topic);
 }
 
 enum status topic_index_add(struct topic_index *index, struct bytes share_name,
@@ -373,7 +409,7 @@ enum status topic_index_add(struct topic_index *index, struct bytes share_name,
     enum status status = add_entry(index, share_name, filter, entry);
     if (status == STATUS_OK) {
         atomic_fetch_add_explicit(&index->count, 1, memory_order_relaxed);
-        changed(index);
+        changed(index, filter);
     }
     pthread_mutex_unlock(&index->lock);
 
@@ -393,7 +429,8 @@ void topic_index_change(struct topic_index *index, struct topic_index_entry *ent
     uint16_t home = (uint16_t)(before >> 48);
     atomic_store_explicit(&entry->packed, pack(home, options, subscription_identifier),
                           memory_order_release);
-    changed(index);
+    uint8_t room[2 * TOPIC_CHANGE_FILTER];
+    changed(index, filter_of(index, entry->node, room));
     pthread_mutex_unlock(&index->lock);
 }
 
@@ -401,11 +438,13 @@ void topic_index_remove(struct topic_index *index, struct topic_index_entry *ent
 {
     pthread_mutex_lock(&index->lock);
     struct filter_node *node = entry->node;
+    uint8_t room[2 * TOPIC_CHANGE_FILTER];
+    struct bytes filter = filter_of(index, node, room);
     pointer_list_remove(&node->entries, entry->slot, place_entry);
     prune(index, node);
     reclaim_defer(free, entry);
     atomic_fetch_sub_explicit(&index->count, 1, memory_order_relaxed);
-    changed(index);
+    changed(index, filter);
     pthread_mutex_unlock(&index->lock);
 }
 

@@ -43,6 +43,11 @@ struct topic_matches {
 /* Replaces what `out` held. Online readers; `topic` is a valid Topic Name. */
 enum status MUST_USE topic_index_match(const struct topic_index *index, struct bytes topic,
                                        struct topic_matches *out);
+/* Whether what the topic matches may differ between two versions of the index, `to` being one that
+ * topic_index_version() has given. */
+bool topic_index_changes_concern(const struct topic_index *index, uint64_t from, uint64_t to,
+                                 struct bytes topic);
+
 /* The key that names are hashed with. */
 struct topic_hash_key topic_index_hash_key(const struct topic_index *index);
 void topic_matches_fini(struct topic_matches *matches);

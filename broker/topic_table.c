@@ -180,17 +180,23 @@ void topic_table_remove(struct topic_table *table, struct topic_node *node)
         (void)rebuild(table, shard);
 }
 
+/* In a valid filter '+' and '#' are whole levels, so that bytes can be compared as they come. */
 bool topic_levels_match(struct bytes filter, struct bytes topic)
 {
-    for (;;) {
-        struct bytes wanted, level;
-        bool more_wanted = topic_next_level(&filter, &wanted);
-        if (topic_level_is(wanted, '#'))
+    size_t t = 0;
+    for (size_t f = 0; f < filter.size; f++) {
+        if (filter.data[f] == '#')
             return true;
-        bool more = topic_next_level(&topic, &level);
-        if (!topic_level_is(wanted, '+') && !bytes_equal(wanted, level))
-            return false;
-        if (!more_wanted || !more) /* "sport/#" matches "sport" too */
-            return !more && (!more_wanted || topic_level_is(filter, '#'));
+        if (filter.data[f] == '+') {
+            while (t < topic.size && topic.data[t] != '/')
+                t++;
+        } else if (t < topic.size && filter.data[f] == topic.data[t]) {
+            t++;
+        } else {
+            /* "sport/#" matches "sport" too */
+            return t == topic.size && filter.size - f == 2 && filter.data[f] == '/' &&
+                   filter.data[f + 1] == '#';
+        }
     }
+    return t == topic.size;
 }

@@ -85,7 +85,7 @@ static inline bool topic_level_is(struct bytes level, char c)
     return level.size == 1 && level.data[0] == (uint8_t)c;
 }
 
-/* Whether a filter matches a topic, level by level, without the rule for `$`. */
+/* Whether a valid filter matches a topic, without the rule for `$`. */
 bool topic_levels_match(struct bytes filter, struct bytes topic);
 
 #endif
