@@ -53,6 +53,9 @@ class Broker:
     def start(self):
         """Starts it and waits until every listener takes connections."""
         self.launch()
+        return self.await_listeners()
+
+    def await_listeners(self):
         deadline = time.monotonic() + DEADLINE_S
         for address in self.listeners().values():
             while not self._answers(address):

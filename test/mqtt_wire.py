@@ -118,6 +118,10 @@ class Wire:
             self.parsed = 0
         return packet
 
+    def wait(self, timeout=None):
+        """Until there is something to read, the end included."""
+        self._wait(False, time.monotonic() + (DEADLINE_S if timeout is None else timeout))
+
     def poll(self):
         """Takes in what is there without waiting; packets then come from next_packet()."""
         while self._read_some() and not self.eof:

@@ -1,0 +1,322 @@
+"""Peers that flood, stall or hold on: memory stays bounded and nobody else is disturbed."""
+
+import socket
+import ssl
+import time
+
+import checks
+import mqtt_packet as mqtt
+from case import case
+from mqtt_packet import CONNACK, DISCONNECT, PUBACK
+from mqtt_session import Publisher, Subscriber
+from mqtt_wire import Closed, Late
+
+MEGABYTE = 1 << 20
+
+
+def wait_until_quiet(t, publisher):
+    """What has been published has been handled."""
+    publisher.settle()
+    t.check_health()
+
+
+@case("rule 24", "rule 20", "promise 4", over={"qos": (0, 1), "transport": ("tcp", "tls")},
+      timeout=60)
+def a_reader_that_never_reads_costs_bounded_memory_and_disturbs_nobody(t, qos, transport):
+    limits = {"max_queued_messages": 500}
+    if t.dialect.name == "holdfast":
+        limits["max_queued_bytes"] = 8 * MEGABYTE
+    t.start(tls=transport == "tls", mqtt=limits)
+    deaf = t.client("deaf", 5, transport, receive_buffer=4096)
+    deaf.subscribe("flood", qos=qos)
+    deaf.reading = False
+    listener = t.client("listener")
+    listener.subscribe("flood", qos=0)
+    publisher = t.client("publisher")
+    payload = b"x" * 20000
+    publisher.publish("flood", payload, qos)
+    listener.message()
+    before = t.broker.resident_bytes()
+    for _ in range(2000):  # 40 MB
+        publisher.publish("flood", payload, qos, reasons=(0x00, 0x10, 0x97))
+        listener.message(topic="flood")
+    wait_until_quiet(t, publisher)
+    growth = t.broker.resident_bytes() - before
+    checks.that(growth < 25 * MEGABYTE, f"the broker grew by {growth / MEGABYTE:.1f} MB")
+
+
+@case("rule 24", "promise 5", timeout=60)
+def a_reader_that_wakes_up_gets_a_prefix_and_then_what_is_new(t):
+    """What was dropped was dropped in whole; the stream stays intact."""
+    t.start()
+    slow = t.client("slow", receive_buffer=4096)
+    slow.subscribe("flood", qos=0)
+    slow.reading = False
+    publisher = t.client("publisher")
+    for number in range(3000):
+        publisher.publish("flood", b"%d " % number + b"x" * 5000)
+    publisher.settle()
+    slow.reading = True
+    slow.subscribe("last", qos=1)
+    publisher.publish("last", b"x", qos=1)
+    numbers = []
+    while (packet := slow.receive()).topic != "last":
+        numbers.append(int(packet.payload.split()[0]))
+    checks.in_order("numbers", numbers)
+    checks.that(len(numbers) == len(set(numbers)), "one came twice")
+
+
+@case("promise 4", "rule 1", timeout=90, over={"version": (4,)}, long_over={"version": (4, 5)})
+def a_backlog_costs_disk_and_not_memory(t, version):
+    t.start()
+    for number in range(20):
+        t.away(f"away-{number}", f"to/{number}", version=version, qos=1)
+    publisher = Publisher()
+    publisher.attach(t.client("publisher", version))
+    for number in range(2000):
+        publisher.add(f"to/{number % 20}", b"x" * 2000, 1)
+    publisher.run()
+    before = t.broker.resident_bytes()
+    for number in range(20000):  # 80 MB
+        publisher.add(f"to/{number % 20}", b"x" * 4000, 1)
+    publisher.run()
+    growth = t.broker.resident_bytes() - before
+    checks.that(growth < 40 * MEGABYTE, f"the broker grew by {growth / MEGABYTE:.1f} MB")
+    subscriber = Subscriber()
+    subscriber.attach(t.back("away-7", version))
+    subscriber.receive(1100)
+
+
+@case("rule 24", "promise 4", timeout=60)
+def a_publisher_that_does_not_read_its_acknowledgements_is_not_buffered_for_ever(t):
+    t.start()
+    publisher = t.client("publisher", 4, receive_buffer=4096)
+    publisher.reading = False
+    before = t.broker.resident_bytes()
+    packet = b"".join(mqtt.publish(4, "nobody", b"", 1, packet_id) for packet_id in range(1, 1001))
+    try:
+        for _ in range(2000):  # answers of 8 MB
+            publisher.send(packet, timeout=3)
+    except (Late, Closed):
+        pass
+    t.check_health()
+    growth = t.broker.resident_bytes() - before
+    checks.that(growth < 10 * MEGABYTE, f"the broker grew by {growth / MEGABYTE:.1f} MB")
+
+
+@case("MQTT-4.13.1-1", over={"version": (4, 5)})
+def a_huge_remaining_length_is_refused_at_once(t, version):
+    t.start()
+    before = t.broker.resident_bytes()
+    for _ in range(50):
+        client = t.client("huge", version)
+        client.send(b"\x30\xff\xff\xff\x7f\0\1a")
+        client.expect_disconnect(0x95)
+        client = t.open(version)
+        client.send(b"\x10\xff\xff\xff\x7f\0\4MQTT")
+        try:
+            packet = client.receive()
+        except Closed:
+            continue
+        checks.equal("CONNACK", (packet.kind, packet.reason), (CONNACK, 0x95))
+        client.expect_close()
+    growth = t.broker.resident_bytes() - before
+    checks.that(growth < 10 * MEGABYTE, f"the broker grew by {growth / MEGABYTE:.1f} MB")
+
+
+@case("promise 4", timeout=60)
+def large_packets_that_never_end_share_a_bounded_memory(t):
+    t.start()
+    before = t.broker.resident_bytes()
+    for number in range(100):
+        client = t.client(f"half-{number}", keep_alive=0)
+        client.send(mqtt.publish(5, "a", b"x" * 1000000)[:1000])
+    t.check_health()
+    growth = t.broker.resident_bytes() - before
+    checks.that(growth < 32 * MEGABYTE, f"the broker grew by {growth / MEGABYTE:.1f} MB")
+
+
+@case("promise 4", "MQTT-3.2.0-1", timeout=60, over={"workers": (1, 4)})
+def a_thousand_connections_are_served(t, workers):
+    t.start(workers=workers)
+    publisher = t.client("publisher")
+    before = t.broker.resident_bytes()
+    clients = [t.client(f"client-{number}") for number in range(1000)]
+    growth = t.broker.resident_bytes() - before
+    for client in clients:
+        client.send(mqtt.subscribe(5, 1, [("all", 0), (client.client_id, 0)]))
+    for client in clients:
+        client.expect(mqtt.SUBACK)
+    publisher.publish("all", b"x")
+    for client in clients:
+        client.message(topic="all")
+    for number in range(0, 1000, 50):
+        publisher.publish(f"client-{number}", b"y")
+        clients[number].message(topic=f"client-{number}")
+    checks.that(growth < 32 * MEGABYTE, f"1,000 connections cost {growth / MEGABYTE:.1f} MB")
+
+
+@case("rule 20", "MQTT-3.1.4-1")
+def connections_that_say_nothing_keep_nobody_out(t):
+    t.start()
+    idle = [t.open() for _ in range(800)]
+    t.check_health()
+    for client in idle:
+        client.reset()
+    t.check_health()
+
+
+@case("MQTT-3.1.4-3", "rule 5", timeout=60)
+def connections_reset_at_every_point_leave_a_healthy_broker(t):
+    t.start(tls=True)
+    for number in range(400):
+        transport = "tls" if number % 4 == 0 else "tcp"
+        client = t.open(5, transport)
+        data = mqtt.connect(5, f"short-{number % 7}", False,
+                            props={"session_expiry_interval": number % 3 * 100},
+                            will={"topic": "will", "payload": b"x", "qos": 1})
+        data += mqtt.subscribe(5, 1, [("will", 1)]) + mqtt.publish(5, "will", b"y", 1, 2)
+        client.send(data[:t.random.randrange(len(data))] if number % 2 else data)
+        client.reset() if number % 3 else client.close()
+    t.check_health()
+    t.broker.kill_and_restart()
+    t.check_health()
+
+
+@case("MQTT-3.1.2-22", "MQTT-3.1.4-1", over={"what": ("garbage", "a CONNECT", "half a handshake",
+                                                      "nothing")})
+def a_tls_port_survives_what_is_no_tls(t, what):
+    t.start(tls=True, **({"mqtt": {"connect_timeout": 2}} if t.dialect.name == "holdfast" else {}))
+    address = t.broker.listeners()["tls"]
+    data = {"garbage": t.random.randbytes(300), "a CONNECT": mqtt.connect(5, "plain", True),
+            "half a handshake": bytes.fromhex("1603010200010001fc0303") + b"\x11" * 40,
+            "nothing": b""}[what]
+    sockets = []
+    for _ in range(20):
+        plain = socket.create_connection(address)
+        plain.settimeout(10)
+        plain.sendall(data)
+        sockets.append(plain)
+    t.client("good", 5, "tls").disconnect()
+    if t.dialect.name == "holdfast" or what in ("garbage", "a CONNECT"):
+        for plain in sockets:  # an alert may come, then the end
+            try:
+                while plain.recv(1000):
+                    pass
+            except ConnectionError:
+                pass
+    for plain in sockets:
+        plain.close()
+    t.client("good", 5, "tls").disconnect()
+
+
+@case("MQTT-3.1.4-2", over={"version": ("TLSv1_2", "TLSv1_3")})
+def client_certificates_are_asked_for_and_checked(t, version):
+    """None, one of another authority, and a good one."""
+    import certificates
+    t.start(tls=True, client_certificate=b"required")
+    other = certificates.Authority(t.directory, "other")
+    wanted = getattr(ssl.TLSVersion, version)
+    for context in (t.authority.context(version=wanted),
+                    t.authority.context(*other.client(t.directory, "stranger"), wanted)):
+        try:
+            client = t.open(5, "tls", tls=context)
+            client.send(mqtt.connect(5, "stranger", True))
+            client.receive()
+        except (ssl.SSLError, Closed, ConnectionError):
+            continue
+        raise AssertionError("let in without a good certificate")
+    context = t.authority.context(*t.authority.client(t.directory, "friend"), wanted)
+    t.client("friend", 5, "tls", tls=context).disconnect()
+    log = t.broker.log().lower()
+    checks.that("certificate" in log or "verify" in log, "the log does not say why")
+
+
+@case("MQTT-3.1.4-2", over={"version": ("TLSv1_2", "TLSv1_3")})
+def a_resumed_session_does_not_lose_its_client_certificate(t, version):
+    """Either the broker gives no ticket, or the resumed connection is as good as the first."""
+    t.holdfast_only("the owner of a session")
+    t.start(tls=True, client_certificate=b"required")
+    context = t.authority.context(*t.authority.client(t.directory, "alice"),
+                                  getattr(ssl.TLSVersion, version))
+    first = t.client("device", 5, "tls", tls=context, stored=True)
+    first.settle()
+    session = first.socket.session
+    first.disconnect()
+    if session is not None:
+        again = socket.create_connection(t.broker.listeners()["tls"])
+        resumed = context.wrap_socket(again, server_hostname=t.address, session=session)
+        checks.equal("resumed", resumed.session_reused, False)
+        resumed.close()
+    t.back("device", transport="tls", tls=context)
+
+
+@case("MQTT-3.1.4-2")
+def old_tls_versions_are_refused(t):
+    t.start(tls=True)
+    context = t.authority.context()
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    try:
+        t.open(5, "tls", tls=context)
+    except (ssl.SSLError, ConnectionError):
+        t.client("good", 5, "tls").disconnect()
+        return
+    raise AssertionError("TLS 1.1 was accepted")
+
+
+@case("rule 20", "MQTT-3.12.4-1", timeout=60, over={"workers": (1, 4)})
+def a_flood_of_qos_0_does_not_starve_others(t, workers):
+    t.start(workers=workers)
+    flooders = [t.client(f"flooder-{number}", keep_alive=0) for number in range(4)]
+    burst = b"".join(mqtt.publish(5, f"flood/{number}", b"x" * 100) for number in range(500))
+    quiet = t.client("quiet")
+    quiet.subscribe("quiet", qos=1)
+    slowest = 0
+    for _ in range(60):
+        for flooder in flooders:
+            flooder.send(burst)
+        started = time.monotonic()
+        quiet.publish("quiet", b"x", qos=1)
+        quiet.message(payload=b"x")
+        slowest = max(slowest, time.monotonic() - started)
+    checks.that(slowest < 2, f"a message took {slowest:.1f} s")
+
+
+@case("rule 22", "promise 5", over={"version": (4, 5)})
+def a_full_queue_drops_the_newest_of_that_session_alone_and_says_so(t, version):
+    t.holdfast_only("the policy of a full queue")
+    t.start(mqtt={"max_queued_messages": 10})
+    t.away("full", "a", version=version, qos=1)
+    t.away("other", "b", version=version, qos=1)
+    publisher = t.client("publisher", version)
+    for number in range(15):
+        packet_id = publisher.send_publish("a", b"%d" % number, qos=1)
+        packet = publisher.find(PUBACK, packet_id=packet_id)
+        if version == 5 and number >= 10:
+            checks.that(packet.reason >= 0x80 or "reason_string" in packet.props,
+                        f"message {number} was dropped without a word: {packet}")
+    publisher.publish("b", b"x", qos=1)
+    came = t.back("full", version).messages(10)
+    checks.equal("messages", checks.payloads(came), [b"%d" % number for number in range(10)])
+    t.back("other", version).message(payload=b"x")
+    checks.that("full" in t.broker.log(), "the log does not name the session")
+
+
+@case("rule 20", "MQTT-3.14.2-1")
+def a_listener_bounds_its_connections(t):
+    t.holdfast_only("max_connections")
+    t.start(listener={"max_connections": 5})
+    clients = [t.client(f"client-{number}") for number in range(5)]
+    try:
+        late = t.open()
+        late.send(mqtt.connect(5, "late", True))
+        packet = late.receive()
+        checks.that(packet.kind in (CONNACK, DISCONNECT) and packet.reason >= 0x80, f"{packet}")
+    except (Closed, ConnectionError):
+        pass
+    for client in clients:
+        client.expect_nothing()
+    clients[0].disconnect()
+    t.client("next").expect_nothing()
