@@ -14,6 +14,10 @@
 #include "protocol/fixture_testing.h"
 #include "protocol/packet_testing.h"
 
+/* What refusals have said so far, for every_rule_is_broken_by_a_fixture. */
+static const char *rules_broken[1024];
+static size_t rules_broken_count;
+
 struct header {
     enum frame_result result;
     struct frame_parser parser;
@@ -83,6 +87,8 @@ static void assert_refusal(const struct fixture *fixture, const struct refusal *
     assert_true(fixture->refused);
     assert_string_equal(text, fixture->expected);
     assert_true(strlen(refusal->what) > 0);
+    assert_true(rules_broken_count < sizeof rules_broken / sizeof rules_broken[0]);
+    rules_broken[rules_broken_count++] = refusal->what;
 }
 
 static void assert_fields(const struct fixture *fixture, enum mqtt_version version,
@@ -224,6 +230,23 @@ static void run(void **state)
         run_version(fixture, fixture->versions[i]);
 }
 
+/* Properties have a test of their own. */
+static void every_rule_is_broken_by_a_fixture(void **state)
+{
+    static const char *const rules[] = {
+#define RULE(constant, reason, v5, v3, what) what,
+#include "protocol/rule.def"
+    };
+
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        bool found = false;
+        for (size_t j = 0; j < rules_broken_count && !found; j++)
+            found = strcmp(rules[i], rules_broken[j]) == 0;
+        if (!found)
+            fail_msg("no fixture: %s", rules[i]);
+    }
+}
+
 int main(void)
 {
     const char *directory = __FILE__[0] == '/'
@@ -234,7 +257,7 @@ int main(void)
     if (!fixtures_read(directory, &fixtures))
         return 1;
 
-    struct CMUnitTest *tests = calloc(fixtures.count, sizeof *tests);
+    struct CMUnitTest *tests = calloc(fixtures.count + 1, sizeof *tests);
     for (size_t i = 0; i < fixtures.count; i++) {
         tests[i] = (struct CMUnitTest){
             .name = fixtures.list[i].name,
@@ -242,7 +265,8 @@ int main(void)
             .initial_state = &fixtures.list[i],
         };
     }
-    int failed = _cmocka_run_group_tests("fixtures", tests, fixtures.count, NULL, NULL);
+    tests[fixtures.count] = (struct CMUnitTest)cmocka_unit_test(every_rule_is_broken_by_a_fixture);
+    int failed = _cmocka_run_group_tests("fixtures", tests, fixtures.count + 1, NULL, NULL);
 
     free(tests);
     free((void *)directory);

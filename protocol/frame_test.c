@@ -1,5 +1,5 @@
-/* Variable Byte Integers and the state that survives between two bytes. What packets look like is in
- * fixtures/frame.md. */
+/* Variable Byte Integers and the state that survives between two bytes. What packets look like is
+ * in fixtures/frame.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
