@@ -131,13 +131,8 @@ struct pending_connack {
 
 void connect_refuse(struct connection *connection, uint8_t reason_code)
 {
-    if (connection->version == 0) { /* the CONNECT could not be read, or not its version */
-        if (reason_code != REASON_UNSUPPORTED_PROTOCOL_VERSION) {
-            connection->draining = true;
-            return; /* [MQTT-3.1.4-1] of 3.1.1: closed without a CONNACK */
-        }
-        connection->version = MQTT_VERSION_311; /* [MQTT-3.1.2-2]: return code 0x01 */
-    }
+    if (connection->version == 0)
+        return; /* not recognisable as MQTT: nothing that it would understand */
     enum mqtt_version version = (enum mqtt_version)connection->version;
     struct packet packet = {.type = PACKET_CONNACK};
     packet.connack.session_present = false;

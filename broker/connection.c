@@ -15,9 +15,10 @@
 #include "tls/tls.h"
 
 enum {
-    LINGER_MS = 2000,    /* for the Client to read our last packet and close */
-    DRAIN_MS = 5000,     /* for it to take what is queued before that */
-    WAITING_HIGH = 8192, /* acknowledgements waiting for the disk: read no more until half */
+    LINGER_MS = 2000,         /* for the Client to read our last packet and close */
+    LINGER_STOPPING_MS = 200, /* the same while the broker stops */
+    DRAIN_MS = 5000,          /* for it to take what is queued before that */
+    WAITING_HIGH = 8192,      /* acknowledgements waiting for the disk: read no more until half */
     CONNECT_PACKET_MAX = 300000, /* bytes; all of a CONNECT's fields at their longest fit */
 };
 
@@ -130,7 +131,10 @@ static void detach(struct connection *connection, bool normally)
         connection->admitted = false;
         counter_add(&connection->worker->counters.clients_connected, (uint64_t)-1);
     }
-    session_disconnected(connection->worker, session, normally);
+    if (connection->worker->stopping && !normally)
+        session_suspended(session);
+    else
+        session_disconnected(connection->worker, session, normally);
 }
 
 static void send_disconnect(struct connection *connection, uint8_t reason_code, const char *why)
@@ -310,15 +314,14 @@ static bool can_process(const struct connection *connection)
             connection->state == CONNECTION_STATE_CONNECTED);
 }
 
-/* Of a CONNECT that was refused: the version to answer it in, or 0 where 3.1.1 forbids an answer. A
- * level that we do not know is told what we know [MQTT-3.1.2-2]. */
+/* Of a CONNECT that was refused: the version to answer it in, or 0 where it has to be closed without
+ * a CONNACK. A level that we do not know is told what we know [MQTT-3.1.2-2]. */
 static uint8_t claimed_version(const uint8_t *body, size_t size)
 {
     static const uint8_t name[] = {0, 4, 'M', 'Q', 'T', 'T'};
     if (size <= sizeof name || memcmp(body, name, sizeof name) != 0)
         return 0;
-    uint8_t level = body[sizeof name];
-    return level >= MQTT_VERSION_5 ? MQTT_VERSION_5 : 0;
+    return body[sizeof name] < MQTT_VERSION_5 ? MQTT_VERSION_311 : MQTT_VERSION_5;
 }
 
 enum frame_outcome { FRAME_NEXT, FRAME_INCOMPLETE, FRAME_STOP, FRAME_MOVED };
@@ -347,9 +350,11 @@ static enum frame_outcome process_frame(struct connection *connection, const uin
                          "the first packet is not a CONNECT");
         return FRAME_STOP;
     }
-    if (before_connect && limit < CONNECT_PACKET_MAX)
+    if (before_connect && limit > CONNECT_PACKET_MAX)
         limit = CONNECT_PACKET_MAX;
     if ((uint64_t)header + parser.remaining_length > limit) {
+        if (before_connect)
+            connection->version = claimed_version(data + header, size - header);
         refusal = (struct refusal){REASON_PACKET_TOO_LARGE, 1, "MQTT-3.2.2-15",
                                    "more than Maximum Packet Size"};
         refused(connection, &refusal, parser.type);
@@ -772,7 +777,8 @@ static void finish(struct connection *connection)
     connection->shut = true;
     shutdown(connection->fd, SHUT_WR);
     worker_timer_set(connection->worker, &connection->timer,
-                     connection->worker->now_ms + LINGER_MS);
+                     connection->worker->now_ms +
+                         (connection->worker->stopping ? LINGER_STOPPING_MS : LINGER_MS));
     connection->input_left = true;
     if (list_empty(&connection->ready))
         list_append(&connection->worker->ready, &connection->ready);

@@ -27,6 +27,14 @@ static inline void message_hold(struct message *message, uint32_t count)
     atomic_fetch_add_explicit(&message->references, count, memory_order_relaxed);
 }
 
+/* Whether its Message Expiry Interval has passed. */
+static inline bool message_expired(const struct message *message, int64_t store_now_ms)
+{
+    const struct store_message *stored = &message->stored;
+    return stored->has_expiry &&
+           store_now_ms - stored->received_at_ms >= (int64_t)stored->expiry_interval_s * 1000;
+}
+
 void message_drop(struct message *message, uint32_t count);
 
 #endif

@@ -141,9 +141,7 @@ static void queued_drop(struct worker *worker, struct session *session, struct q
 
 static bool expired(const struct worker *worker, const struct message *message)
 {
-    const struct store_message *stored = &message->stored;
-    return stored->has_expiry && worker->store_now_ms - stored->received_at_ms >=
-                                     (int64_t)stored->expiry_interval_s * 1000;
+    return message_expired(message, worker->store_now_ms);
 }
 
 static void update_quota_fact(struct session *session)
@@ -468,11 +466,16 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
     message_hold(message, 1);
     bool idle = outbound->queue.count == 0 && outbound->paged.count == 0 &&
                 outbound->stored_count == 0 && outbound->resend_count == 0;
-    if (idle && can_send(session) && session->connection->send_quota > 0) {
+    if (idle && can_send(session) && session->connection->send_quota > 0 &&
+        !expired(worker, message)) {
         if (start_exchange(worker, session, &entry))
             return;
     }
     update_full_fact(worker, session);
+    if (expired(worker, message)) {
+        queued_drop(worker, session, &entry, DROP_EXPIRED);
+        return;
+    }
     if ((session_facts(session) & SESSION_FACT_FULL) != 0 ||
         !queue_push(&outbound->queue, &entry)) {
         queued_drop(worker, session, &entry, DROP_QUEUE_FULL);

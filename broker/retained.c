@@ -35,8 +35,8 @@ struct retained {
     _Atomic uint64_t count;
     struct place **removals; /* a ring, grown as needed */
     uint32_t removal_first, removal_count, removal_capacity, removal_limit;
-    struct place root;
     struct topic_table table;
+    struct place root; /* last: it ends in its name, which is empty */
 };
 
 static bool is_message(uint64_t state)

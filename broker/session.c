@@ -401,6 +401,14 @@ void session_disconnected(struct worker *worker, struct session *session, bool n
     session_event(worker, session, closed_event(session));
 }
 
+void session_suspended(struct session *session)
+{
+    session->connection = NULL;
+    session_set_fact(session, SESSION_FACT_CONNECTED, false);
+    session_set_fact(session, SESSION_FACT_QUOTA, false);
+    outbound_connection_lost(session);
+}
+
 void session_restart(struct worker *worker, struct session *session, bool was_connected)
 {
     if (was_connected) {

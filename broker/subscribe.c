@@ -70,6 +70,7 @@ enum status subscription_restore(struct worker *worker, struct session *session,
 /* ---- Retained messages for a new subscription ---- */
 
 struct retained_visit {
+    int64_t store_now_ms;
     struct message **found;
     uint32_t count, capacity;
 };
@@ -85,6 +86,8 @@ static void visit_retained(void *context, struct message *message)
         visit->found = found;
         visit->capacity = capacity;
     }
+    if (message_expired(message, visit->store_now_ms)) /* [MQTT-3.3.2-5] */
+        return;
     message_hold(message, 1);
     visit->found[visit->count++] = message;
 }
@@ -98,11 +101,9 @@ static int by_number(const void *a, const void *b)
 }
 
 static void send_retained(struct worker *worker, struct session *session, struct bytes filter,
-                          const struct subscription_request *request, uint8_t qos,
-                          uint32_t identifier)
+                          uint8_t qos, uint32_t identifier)
 {
-    struct retained_visit visit = {0};
-    (void)request;
+    struct retained_visit visit = {.store_now_ms = worker->store_now_ms};
     retained_match(worker->broker->retained, filter, visit_retained, &visit);
     if (visit.count > 1)
         qsort(visit.found, visit.count, sizeof(struct message *), by_number);
@@ -163,7 +164,7 @@ static uint8_t subscribe_one(struct connection *connection,
     /* Shared subscriptions get no retained messages: 5.0 section 4.8.2. */
     bool wanted = request->retain_handling == 0 || (request->retain_handling == 1 && !existed);
     if (wanted && filter.kind == TOPIC_FILTER_PLAIN)
-        send_retained(worker, session, filter.filter, request, qos, identifier);
+        send_retained(worker, session, filter.filter, qos, identifier);
     return qos;
 }
 

@@ -41,10 +41,10 @@ struct topic_index {
     alignas(64) _Atomic uint64_t version;
     alignas(64) pthread_mutex_t lock;
     _Atomic uint64_t count;
-    struct filter_node root;
     uint64_t plus_hash, hash_hash; /* of the levels "+" and "#" */
     struct topic_table table;
     struct topic_changes changes;
+    struct filter_node root; /* last: it ends in its name, which is empty */
 };
 
 static struct filter_node *filter_node_of(const struct topic_node *node)

@@ -654,7 +654,39 @@ static void memory_per_subscription_is_bounded(void **state)
     for (uint32_t i = 0; i < count; i++)
         topic_index_remove(index, entries[i]);
     reclaim_barrier();
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(heap_bytes() - before < 256 * 1024); /* empty nodes are gone */
+#endif
     free(entries);
+    topic_index_free(index);
+}
+
+static void nodes_in_between_go_with_the_last_filter_below_them(void **state)
+{
+    enum { COUNT = 5000 };
+    struct topic_index *index = make_index();
+    struct topic_index_entry *entries[4];
+    reclaim_barrier();
+    size_t before = heap_bytes();
+    for (unsigned i = 0; i < COUNT; i++) {
+        static const char *const below[] = {"x/y/z", "x/y/z/+", "x/y/#", "q"};
+        for (unsigned j = 0; j < 4; j++) {
+            char filter[64];
+            snprintf(filter, sizeof filter, "top/%u/%s", i, below[j]);
+            entries[j] = add_shared(index, j == 3 ? "group" : "", filter,
+                                    (struct subscriber){.session = session_of(1)});
+        }
+        for (unsigned j = 0; j < 4; j++)
+            topic_index_remove(index, entries[(i + j) % 4]);
+        reclaim_quiescent();
+    }
+    reclaim_barrier();
+    size_t after = heap_bytes();
+    (void)before;
+    (void)after;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(after < before + 64 * 1024);
+#endif
     topic_index_free(index);
 }
 
@@ -674,6 +706,7 @@ int main(void)
         cmocka_unit_test(more_topics_than_the_capacity_are_still_right),
         cmocka_unit_test(random_changes_agree_with_brute_force),
         cmocka_unit_test(hundred_thousand_subscribers_of_one_filter_come_and_go),
+        cmocka_unit_test(nodes_in_between_go_with_the_last_filter_below_them),
         cmocka_unit_test(memory_per_subscription_is_bounded),
     };
     return cmocka_run_group_tests_name("broker/topic_index", tests, setup, teardown);

@@ -398,6 +398,7 @@ void *worker_run(void *argument)
     update_clock(worker);
     if (worker->index == 0)
         sys_topics_start(worker);
+    turn(worker, 0); /* sessions of the last run: their timers start now */
     while (!worker->stopping)
         turn(worker, sleep_time(worker));
     /* Connections get their time to read the DISCONNECT; mail goes on until nobody sends any. */
