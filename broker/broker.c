@@ -13,6 +13,9 @@
 #include "broker/worker.h"
 #include "tls/tls.h"
 
+/* Of all workers together: enough that a short absence costs no reading back. */
+enum { QUEUE_MEMORY_BYTES = 16 * 1024 * 1024 };
+
 uint64_t broker_clock_ms(void)
 {
     struct timespec now;
@@ -184,6 +187,7 @@ static enum status start(struct broker *broker, char *error, size_t error_size)
 {
     broker->worker_count = worker_count(broker->config);
     broker->started_ms = broker_clock_ms();
+    broker->queue_memory_bytes = QUEUE_MEMORY_BYTES / broker->worker_count;
     atomic_init(&broker->next_incarnation, 1);
     if (getrandom(&broker->key, sizeof broker->key, 0) != sizeof broker->key)
         return STATUS_IO;

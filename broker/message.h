@@ -27,6 +27,13 @@ static inline void message_hold(struct message *message, uint32_t count)
     atomic_fetch_add_explicit(&message->references, count, memory_order_relaxed);
 }
 
+/* About what it takes of memory. */
+static inline uint64_t message_memory(const struct message *message)
+{
+    return sizeof *message + message->stored.topic.size + message->stored.properties.size +
+           message->stored.payload.size;
+}
+
 /* Whether its Message Expiry Interval has passed. */
 static inline bool message_expired(const struct message *message, int64_t store_now_ms)
 {

@@ -16,53 +16,18 @@ enum {
 
 /* ---- The queue ---- */
 
-static struct queued *queue_at(const struct queue *queue, uint32_t index)
-{
-    return &queue->entries[(queue->head + index) & (queue->capacity - 1)];
-}
-
-static bool queue_push(struct queue *queue, const struct queued *entry)
-{
-    if (queue->count == queue->capacity) {
-        uint32_t capacity = queue->capacity > 0 ? queue->capacity * 2 : 4;
-        struct queued *entries = malloc(capacity * sizeof *entries);
-        if (entries == NULL)
-            return false;
-        for (uint32_t i = 0; i < queue->count; i++)
-            entries[i] = *queue_at(queue, i);
-        free(queue->entries);
-        queue->entries = entries;
-        queue->capacity = capacity;
-        queue->head = 0;
-    }
-    *queue_at(queue, queue->count++) = *entry;
-    return true;
-}
-
-static void queue_fini(struct queue *queue)
-{
-    free(queue->entries);
-    *queue = (struct queue){0};
-}
-
-static struct queued queue_pop(struct queue *queue)
-{
-    struct queued entry = *queue_at(queue, 0);
-    queue->head = (queue->head + 1) & (queue->capacity - 1);
-    if (--queue->count == 0)
-        queue_fini(queue);
-    return entry;
-}
-
+/* Where the oldest messages in memory are; NULL when older ones are in the store only. */
 static struct queue *oldest_queue(struct outbound *outbound)
 {
-    return outbound->paged.count > 0 ? &outbound->paged : &outbound->queue;
+    if (outbound->paged.count > 0)
+        return &outbound->paged;
+    return outbound->stored_count > 0 || outbound->numbers.count > 0 ? NULL : &outbound->queue;
 }
 
 uint64_t outbound_count(const struct outbound *outbound)
 {
-    return outbound->stored_count + outbound->paged.count + outbound->queue.count +
-           outbound->inflight_count;
+    return outbound->stored_count + outbound->paged.count + outbound->numbers.count +
+           outbound->queue.count + outbound->inflight_count;
 }
 
 /* ---- Exchanges in flight ---- */
@@ -142,6 +107,18 @@ static void queued_drop(struct worker *worker, struct session *session, struct q
 static bool expired(const struct worker *worker, const struct message *message)
 {
     return message_expired(message, worker->store_now_ms);
+}
+
+/* What is queued is counted by session, for its limit, and what of it is in memory by worker. */
+static void count_bytes(struct worker *worker, struct outbound *outbound,
+                        const struct message *message, bool more)
+{
+    uint64_t payload = message->stored.payload.size;
+    if (more)
+        outbound->queued_bytes += payload;
+    else
+        outbound->queued_bytes -= payload;
+    worker->queued_bytes += more ? message_memory(message) : -message_memory(message);
 }
 
 static void update_quota_fact(struct session *session)
@@ -407,30 +384,54 @@ void outbound_pump(struct worker *worker, struct session *session)
         return;
     pump_resends(worker, session);
     while (outbound->resend_count == 0 && can_send(session)) {
-        if (outbound->paged.count == 0 && outbound->stored_count > 0)
-            break;
         struct queue *queue = oldest_queue(outbound);
-        if (queue->count == 0)
+        if (queue == NULL || queue->count == 0)
             break;
         struct queued *head = queue_at(queue, 0);
         if (expired(worker, head->message)) { /* [MQTT-3.3.2-5] */
             struct queued entry = queue_pop(queue);
-            outbound->queued_bytes -= entry.message->stored.payload.size;
+            count_bytes(worker, outbound, entry.message, false);
             queued_drop(worker, session, &entry, DROP_EXPIRED);
             continue;
         }
         if (session->connection->send_quota == 0) /* [MQTT-4.9.0-2] */
             break;
-        struct queued entry = *head;
-        uint64_t bytes = entry.message->stored.payload.size;
-        if (!start_exchange(worker, session, &entry))
-            break; /* no memory: it stays where it is */
-        queue_pop(queue);
-        outbound->queued_bytes -= bytes;
+        struct queued entry = queue_pop(queue);
+        count_bytes(worker, outbound, entry.message, false);
+        if (!start_exchange(worker, session, &entry)) {
+            queued_drop(worker, session, &entry, DROP_NO_MEMORY);
+            break;
+        }
     }
-    if (outbound->stored_count > 0 && outbound->paged.count < PAGE_MESSAGES / 4)
+    if (outbound->paged.count < PAGE_MESSAGES / 4 &&
+        (outbound->stored_count > 0 || outbound->numbers.count > 0))
         outbound_load(worker, session);
     update_full_fact(worker, session);
+}
+
+/* ---- Paging out ---- */
+
+/* Lets go of the bodies that the disk has, oldest first; their numbers stay, in order. A Client that
+ * is reading keeps what it is about to get. */
+static void page_out(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    if (worker->broker->config->sqlite.durability == STORE_DURABILITY_NONE)
+        return;
+    uint32_t keep = can_send(session) ? PAGE_MESSAGES : 0;
+    while (outbound->queue.count > keep) {
+        const struct queued *head = queue_at(&outbound->queue, 0);
+        uint64_t number = head->message->stored.number;
+        if (!head->owed || number >> STORE_NUMBER_BITS >= worker_open_lsn(worker) ||
+            !worker_is_durable(worker, number >> STORE_NUMBER_BITS) ||
+            number_queue_push(&outbound->numbers, number) != STATUS_OK)
+            return;
+        struct queued entry = queue_pop(&outbound->queue);
+        count_bytes(worker, outbound, entry.message, false);
+        outbound->queued_bytes += entry.message->stored.payload.size; /* still queued */
+        message_drop(entry.message, 1);
+        identifiers_fini(&entry.identifiers);
+    }
 }
 
 /* ---- Deliveries ---- */
@@ -464,8 +465,8 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
     struct queued entry = {message, delivery->identifiers, delivery->qos, delivery->retain,
                            delivery->owed};
     message_hold(message, 1);
-    bool idle = outbound->queue.count == 0 && outbound->paged.count == 0 &&
-                outbound->stored_count == 0 && outbound->resend_count == 0;
+    bool idle = outbound->resend_count == 0 && outbound->paged.count == 0 &&
+                oldest_queue(outbound) != NULL && outbound->queue.count == 0;
     if (idle && can_send(session) && session->connection->send_quota > 0 &&
         !expired(worker, message)) {
         if (start_exchange(worker, session, &entry))
@@ -477,12 +478,14 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
         return;
     }
     if ((session_facts(session) & SESSION_FACT_FULL) != 0 ||
-        !queue_push(&outbound->queue, &entry)) {
+        queue_push(&outbound->queue, &entry) != STATUS_OK) {
         queued_drop(worker, session, &entry, DROP_QUEUE_FULL);
         return;
     }
-    outbound->queued_bytes += message->stored.payload.size;
+    count_bytes(worker, outbound, message, true);
     update_full_fact(worker, session);
+    if (worker->queued_bytes > worker->broker->queue_memory_bytes)
+        page_out(worker, session);
 }
 
 /* ---- What the Client says ---- */
@@ -592,7 +595,19 @@ void outbound_load(struct worker *worker, struct session *session)
     struct store_read *read = calloc(1, sizeof *read);
     if (read == NULL)
         return; /* asked for again by the next pump */
+    uint64_t *numbers = NULL;
+    uint32_t number_count = 0;
+    if (outbound->stored_count == 0 && !session->unloaded) {
+        numbers = malloc(PAGE_MESSAGES * sizeof *numbers);
+        if (numbers == NULL) {
+            free(read);
+            return;
+        }
+        number_count = number_queue_peek(&outbound->numbers, numbers, PAGE_MESSAGES);
+    }
     *read = (struct store_read){
+        .numbers = numbers,
+        .number_count = number_count,
         .worker = worker->index,
         .incarnation = session->incarnation,
         .resume = session->unloaded,
@@ -637,7 +652,8 @@ static void load_inflight(struct session *session, const struct store_row *row)
     CHECK(pid_map_put(&outbound->by_identifier, row->packet_identifier, slot) == STATUS_OK);
 }
 
-static void load_queued(struct session *session, const struct store_row *row)
+static void load_queued(struct worker *worker, struct session *session, const struct store_row *row,
+                        bool of_this_run)
 {
     struct outbound *outbound = &session->outbound;
     struct queued entry = {
@@ -648,9 +664,25 @@ static void load_queued(struct session *session, const struct store_row *row)
         .retain = row->retain,
         .owed = true,
     };
-    CHECK(entry.message != NULL && queue_push(&outbound->paged, &entry));
-    outbound->queued_bytes += entry.message->stored.payload.size;
-    outbound->stored_after = row->message.number;
+    CHECK(entry.message != NULL && queue_push(&outbound->paged, &entry) == STATUS_OK);
+    count_bytes(worker, outbound, entry.message, true);
+    if (of_this_run) /* its bytes were counted when it came */
+        outbound->queued_bytes -= entry.message->stored.payload.size;
+    else
+        outbound->stored_after = row->message.number;
+}
+
+/* What was asked for by number has come, or, where the database was damaged, is gone. */
+static void account_numbers(struct worker *worker, struct session *session,
+                            const struct store_read *read)
+{
+    number_queue_skip(&session->outbound.numbers, read->number_count);
+    if (read->row_count == read->number_count)
+        return;
+    log_line(LOG_ERROR, "client \"%s\": %u of its stored messages cannot be found",
+             session_name(session), read->number_count - read->row_count);
+    for (uint32_t i = read->row_count; i < read->number_count; i++)
+        worker_drop(worker, session, DROP_STORE_DAMAGED);
 }
 
 void outbound_loaded(struct worker *worker, struct store_read *read)
@@ -671,13 +703,17 @@ void outbound_loaded(struct worker *worker, struct store_read *read)
     }
     for (uint32_t i = 0; i < read->row_count; i++) {
         if (read->rows[i].state == STORE_OUTBOUND_QUEUED)
-            load_queued(session, &read->rows[i]);
+            load_queued(worker, session, &read->rows[i], read->numbers != NULL);
         else
             load_inflight(session, &read->rows[i]);
     }
-    uint64_t left =
-        outbound->stored_count > read->row_count ? outbound->stored_count - read->row_count : 1;
-    outbound->stored_count = read->more ? left : 0;
+    if (read->numbers != NULL) {
+        account_numbers(worker, session, read);
+    } else {
+        uint64_t left =
+            outbound->stored_count > read->row_count ? outbound->stored_count - read->row_count : 1;
+        outbound->stored_count = read->more ? left : 0;
+    }
     for (uint32_t i = 0; i < read->inbound_count; i++)
         CHECK(pid_map_put(&session->inbound, read->inbound_packet_identifiers[i],
                           INBOUND_QOS2_STATE_HELD) == STATUS_OK);
@@ -690,20 +726,24 @@ void outbound_loaded(struct worker *worker, struct store_read *read)
         outbound_pump(worker, session);
 out:
     store_read_fini(read);
+    free((void *)read->numbers);
     free(read);
 }
 
-void outbound_fini(struct outbound *outbound)
+static uint64_t memory_of(const struct queue *queue)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        struct queue *queue = i == 0 ? &outbound->paged : &outbound->queue;
-        while (queue->count > 0) {
-            struct queued entry = queue_pop(queue);
-            message_drop(entry.message, 1);
-            identifiers_fini(&entry.identifiers);
-        }
-        queue_fini(queue);
-    }
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < queue->count; i++)
+        bytes += message_memory(queue_at(queue, i)->message);
+    return bytes;
+}
+
+void outbound_fini(struct worker *worker, struct outbound *outbound)
+{
+    worker->queued_bytes -= memory_of(&outbound->paged) + memory_of(&outbound->queue);
+    queue_fini(&outbound->paged);
+    queue_fini(&outbound->queue);
+    number_queue_fini(&outbound->numbers);
     for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
         if (outbound->inflight[i].message != NULL)
             message_drop(outbound->inflight[i].message, 1);

@@ -9,24 +9,12 @@
 #include <stdint.h>
 
 #include "broker/pid_map.h"
+#include "broker/queue.h"
 #include "broker/worker.h"
 #include "protocol/packet.h"
 
 struct session;
 struct store_read;
-
-struct queued {
-    struct message *message; /* one reference */
-    struct identifiers identifiers;
-    uint8_t qos;
-    bool retain;
-    bool owed; /* the store has a row */
-};
-
-struct queue { /* ring */
-    struct queued *entries;
-    uint32_t capacity, head, count;
-};
 
 struct inflight {
     struct message *message; /* one reference; NULL: body no longer needed */
@@ -42,7 +30,8 @@ struct inflight {
 };
 
 struct outbound {
-    struct queue paged; /* from the store: older than `queue` */
+    struct queue paged;          /* read back from the store: the oldest */
+    struct number_queue numbers; /* of this run, paged out: between `paged` and `queue` */
     struct queue queue;
     struct inflight *inflight;
     uint32_t inflight_capacity, inflight_free, inflight_count;
@@ -73,7 +62,7 @@ void outbound_resume(struct worker *worker, struct session *session);
 void outbound_load(struct worker *worker, struct session *session);
 void outbound_loaded(struct worker *worker, struct store_read *read /* takes */);
 /* Frees everything; the rows are the caller's. */
-void outbound_fini(struct outbound *outbound);
+void outbound_fini(struct worker *worker, struct outbound *outbound);
 
 uint64_t outbound_count(const struct outbound *outbound);
 

@@ -29,8 +29,7 @@ static struct pointer_array *array_new(uint32_t capacity)
 {
     _Static_assert(offsetof(struct pointer_array, slots) == 2 * sizeof(void *),
                    "the header takes two slots' room");
-    struct pointer_array *array =
-        malloc(sizeof *array + capacity * sizeof array->slots[0]);
+    struct pointer_array *array = malloc(sizeof *array + capacity * sizeof array->slots[0]);
     if (array == NULL)
         return NULL;
     array->capacity = capacity;

@@ -23,7 +23,7 @@ struct pointer_array {
     _Atomic(void *) slots[];
 };
 
-struct pointer_list { /* all zero: empty */
+struct pointer_list {        /* all zero: empty */
     _Atomic(uintptr_t) head; /* 0, the only item, or an array | 1 */
 };
 

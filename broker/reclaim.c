@@ -151,7 +151,8 @@ void reclaim_defer(void (*release)(void *pointer), void *pointer)
 {
     struct batch *batch = batch_of_self();
     if (batch == NULL) {
-        log_line(LOG_ERROR, "out of memory: freeing memory failed for lack of memory, some is lost");
+        log_line(LOG_ERROR,
+                 "out of memory: freeing memory failed for lack of memory, some is lost");
         return;
     }
     batch->deferred[batch->count++] = (struct deferred){release, pointer};

@@ -127,8 +127,7 @@ static void set_slot(void *item, uint32_t slot)
 /* Removes places that say nothing, from `place` upwards. Under the lock. */
 static void prune(struct retained *retained, struct place *place)
 {
-    while (place != &retained->root && place->queued == 0 &&
-           pointer_list_empty(&place->children)) {
+    while (place != &retained->root && place->queued == 0 && pointer_list_empty(&place->children)) {
         uint64_t state = atomic_load_explicit(&place->state, memory_order_relaxed);
         if (is_message(state) ||
             !atomic_compare_exchange_strong_explicit(&place->state, &state, GONE,

@@ -271,8 +271,8 @@ static void fill(const struct topic_match *matches, const struct topic_matches *
         merge_session(&matches[i], end - i, false, &parts.identifiers, &parts.targets[target]);
         if (!parts.targets[target].has_no_local)
             continue;
-        uint32_t left = merge_session(&matches[i], end - i, true, &parts.identifiers,
-                                      &parts.without->left);
+        uint32_t left =
+            merge_session(&matches[i], end - i, true, &parts.identifiers, &parts.without->left);
         parts.without->target = target;
         parts.without->none = left == 0;
         parts.without++;

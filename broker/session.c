@@ -181,7 +181,7 @@ void session_forget(struct worker *worker, struct session *session)
     worker_timer_cancel(worker, &session->will_timer);
     list_remove(&session->list);
     subscriptions_fini(worker, session);
-    outbound_fini(&session->outbound);
+    outbound_fini(worker, &session->outbound);
     pid_map_fini(&session->inbound);
     if (session->will.message != NULL)
         message_drop(session->will.message, 1);

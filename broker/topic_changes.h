@@ -18,7 +18,7 @@
 enum { TOPIC_CHANGES_KEPT = 1024, TOPIC_CHANGE_WORDS = 7 };
 
 struct topic_change {
-    alignas(64) _Atomic uint64_t version; /* that it made; 0 while it is written */
+    alignas(64) _Atomic uint64_t version;       /* that it made; 0 while it is written */
     _Atomic uint64_t words[TOPIC_CHANGE_WORDS]; /* size of the filter, then the filter */
 };
 

@@ -72,8 +72,7 @@ static inline uint64_t topic_hash(const struct topic_hash_key *key, struct bytes
     } else if (size > 0) {
         a = (uint64_t)p[0] << 16 | (uint64_t)p[size >> 1] << 8 | p[size - 1];
     }
-    return topic_hash_fold(key->secret[2] ^ size,
-                           topic_hash_fold(a ^ key->secret[1], b ^ seed));
+    return topic_hash_fold(key->secret[2] ^ size, topic_hash_fold(a ^ key->secret[1], b ^ seed));
 }
 
 /* The hash of a level below what `prefix` stands for. */

@@ -121,7 +121,8 @@ static bool is_group(const struct filter_node *node)
 
 static uint8_t wildcard_flag(const struct filter_node *node)
 {
-    bool one_level = node->node.name_size == 1 || (node->node.name_size > 1 && node->name[1] == '/');
+    bool one_level =
+        node->node.name_size == 1 || (node->node.name_size > 1 && node->name[1] == '/');
     if (one_level && node->name[0] == '+')
         return HAS_PLUS;
     return one_level && node->name[0] == '#' ? HAS_HASH : 0;
@@ -262,8 +263,8 @@ static void prune(struct topic_index *index, struct filter_node *node)
 static struct filter_node *child_of(const struct topic_index *index, const struct filter_node *node,
                                     struct bytes level)
 {
-    return filter_node_of(topic_table_find(&index->table, &node->node, level,
-                                           topic_hash(&index->table.key, level)));
+    return filter_node_of(
+        topic_table_find(&index->table, &node->node, level, topic_hash(&index->table.key, level)));
 }
 
 /* The node of a filter, made if need be. `alone`: a node of one level, that may have children. On
@@ -358,7 +359,8 @@ static uint64_t pack(uint16_t home, uint8_t options, uint32_t subscription_ident
 static struct bytes filter_of(const struct topic_index *index, const struct filter_node *node,
                               uint8_t *room)
 {
-    const struct filter_node *uppermost[TOPIC_CHANGE_FILTER + 1]; /* a level and its slash: 1 byte */
+    const struct filter_node
+        *uppermost[TOPIC_CHANGE_FILTER + 1]; /* a level and its slash: 1 byte */
     unsigned depth = 0, size = 0;
     if (is_group(node))
         node = filter_node_of(node->node.parent);
@@ -393,17 +395,16 @@ bool topic_index_changes_concern(const struct topic_index *index, uint64_t from,
     return topic_changes_concern(&index->changes, from, to, topic);
 }
 
-enum status topic_index_add(struct topic_index *index, struct bytes share_name,
-                            struct bytes filter, const struct subscriber *subscriber,
-                            struct topic_index_entry **out)
+enum status topic_index_add(struct topic_index *index, struct bytes share_name, struct bytes filter,
+                            const struct subscriber *subscriber, struct topic_index_entry **out)
 {
     struct topic_index_entry *entry = malloc(sizeof *entry);
     if (entry == NULL)
         return STATUS_NO_MEMORY;
     entry->session = subscriber->session;
     entry->incarnation = subscriber->incarnation;
-    atomic_init(&entry->packed, pack(subscriber->home, subscriber->options,
-                                     subscriber->subscription_identifier));
+    atomic_init(&entry->packed,
+                pack(subscriber->home, subscriber->options, subscriber->subscription_identifier));
 
     pthread_mutex_lock(&index->lock);
     enum status status = add_entry(index, share_name, filter, entry);
@@ -465,12 +466,12 @@ static void *grown(void *items, size_t item_size, uint32_t count, uint32_t *capa
 }
 
 /* `more` is not 0. */
-#define MAKE_ROOM(items, count, capacity, more)                                          \
-    do {                                                                                 \
-        void *grown_ = grown(items, sizeof *(items), count, &(capacity), more);          \
-        if (grown_ == NULL)                                                              \
-            return STATUS_NO_MEMORY;                                                     \
-        (items) = grown_;                                                                \
+#define MAKE_ROOM(items, count, capacity, more)                                                    \
+    do {                                                                                           \
+        void *grown_ = grown(items, sizeof *(items), count, &(capacity), more);                    \
+        if (grown_ == NULL)                                                                        \
+            return STATUS_NO_MEMORY;                                                               \
+        (items) = grown_;                                                                          \
     } while (0)
 
 static enum status collect_entries(const struct filter_node *node, struct topic_matches *out)
@@ -541,14 +542,14 @@ static enum status collect_hash_below(const struct topic_index *index,
 }
 
 struct step {
-    struct bytes rest;    /* of the topic, behind this level */
-    bool last;            /* nothing is behind it */
-    unsigned next;        /* which of the two node lists the next level works on */
+    struct bytes rest; /* of the topic, behind this level */
+    bool last;         /* nothing is behind it */
+    unsigned next;     /* which of the two node lists the next level works on */
 };
 
 /* A child found by this level: a leaf of several levels is decided at once. */
-static enum status enter(const struct topic_node *found, size_t level_size,
-                         const struct step *step, struct topic_matches *out)
+static enum status enter(const struct topic_node *found, size_t level_size, const struct step *step,
+                         struct topic_matches *out)
 {
     const struct filter_node *child = filter_node_of(found);
     if (child == NULL)
@@ -559,9 +560,10 @@ static enum status enter(const struct topic_node *found, size_t level_size,
         out->nodes[next][out->node_count[next]++] = &child->node;
         return STATUS_OK;
     }
-    struct bytes filter = bytes_of(child->name + level_size + 1,
-                                   child->node.name_size - level_size - 1);
-    bool matches = step->last ? topic_level_is(filter, '#') : topic_levels_match(filter, step->rest);
+    struct bytes filter =
+        bytes_of(child->name + level_size + 1, child->node.name_size - level_size - 1);
+    bool matches =
+        step->last ? topic_level_is(filter, '#') : topic_levels_match(filter, step->rest);
     return matches ? collect_entries(child, out) : STATUS_OK;
 }
 

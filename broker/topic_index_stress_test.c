@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "broker/index_testing.h"
 #include "broker/reclaim.h"
 #include "broker/topic_index.h"
 
@@ -22,8 +23,8 @@ static const struct hash_key KEY = {1, 2};
 static const struct {
     const char *share_name, *filter;
 } SHAPES[] = {
-    {"", "a/b/c"},   {"", "a/b/d"}, {"", "a/+/c"},  {"", "a/#"},    {"", "#"},     {"", "+/b/#"},
-    {"g", "a/b/c"},  {"h", "a/+/c"}, {"g", "a/b"},  {"", "a/b/c/d/e"}, {"", "a/b"}, {"", "x/y/z"},
+    {"", "a/b/c"},  {"", "a/b/d"},  {"", "a/+/c"}, {"", "a/#"},       {"", "#"},   {"", "+/b/#"},
+    {"g", "a/b/c"}, {"h", "a/+/c"}, {"g", "a/b"},  {"", "a/b/c/d/e"}, {"", "a/b"}, {"", "x/y/z"},
 };
 enum { SHAPE_COUNT = sizeof SHAPES / sizeof SHAPES[0] };
 
@@ -51,12 +52,6 @@ static uint32_t identifier_for(uint8_t options)
     return 1000u + options;
 }
 
-static uint32_t draw(uint64_t *state, uint32_t below)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((*state >> 33) % below);
-}
-
 /* Many names at once, so that tables grow and shrink under the readers. */
 static void add_and_remove_many(unsigned writer)
 {
@@ -81,9 +76,9 @@ static void *write_all_the_time(void *context)
     struct topic_index_entry *entries[PER_WRITER] = {0};
     reclaim_thread_register();
     for (unsigned turn = 0; turn < 30000; turn++) {
-        unsigned k = draw(&random, PER_WRITER), i = writer * PER_WRITER + k;
+        unsigned k = index_testing_draw(&random, PER_WRITER), i = writer * PER_WRITER + k;
         unsigned shape = i % SHAPE_COUNT;
-        uint8_t options = (uint8_t)draw(&random, 3);
+        uint8_t options = (uint8_t)index_testing_draw(&random, 3);
         uint64_t value = atomic_load(&presence[i]);
         if (entries[k] == NULL) {
             struct subscriber s = {.session = (void *)(uintptr_t)((i + 1) * 16u),
@@ -96,7 +91,7 @@ static void *write_all_the_time(void *context)
                                 bytes_of_text(SHAPES[shape].filter), &s, &entries[k]) != STATUS_OK)
                 abort();
             atomic_store(&settled[i], value + 1);
-        } else if (draw(&random, 3) == 0) {
+        } else if (index_testing_draw(&random, 3) == 0) {
             topic_index_change(tested_index, entries[k], options, identifier_for(options));
         } else {
             atomic_store(&presence[i], value + 1);
@@ -151,7 +146,7 @@ static void *read_all_the_time(void *context)
     struct route_cache *cache = route_cache_new(tested_index, 4);
     reclaim_thread_register();
     while (atomic_load(&writers_left) > 0) {
-        unsigned topic = draw(&random, TOPIC_COUNT);
+        unsigned topic = index_testing_draw(&random, TOPIC_COUNT);
         uint64_t before[COUNT];
         bool seen[COUNT] = {false};
         for (unsigned i = 0; i < COUNT; i++)
@@ -166,7 +161,7 @@ static void *read_all_the_time(void *context)
             if (seen[i] != expected)
                 abort();
         }
-        if (draw(&random, 64) == 0) {
+        if (index_testing_draw(&random, 64) == 0) {
             reclaim_offline();
             reclaim_online();
         } else {

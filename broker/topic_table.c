@@ -101,8 +101,8 @@ static _Atomic uint64_t *free_slot(struct topic_table_slots *slots, uint64_t has
 
 static _Atomic uint64_t *slot_holding(struct topic_table *table, const struct topic_node *node)
 {
-    struct topic_table_slots *slots = atomic_load_explicit(
-        &table->shards[shard_of(node->hash)].slots, memory_order_relaxed);
+    struct topic_table_slots *slots =
+        atomic_load_explicit(&table->shards[shard_of(node->hash)].slots, memory_order_relaxed);
     CHECK(slots != NULL);
     uint64_t wanted = slot_of(node);
     for (uint32_t i = node->hash & slots->mask;; i = (i + 1) & slots->mask) {
@@ -143,8 +143,7 @@ enum status topic_table_insert(struct topic_table *table, struct topic_node *nod
 {
     struct bytes rest = topic_table_name(table, node), level;
     (void)topic_next_level(&rest, &level);
-    node->hash =
-        topic_hash_below(&table->key, node->parent->hash, topic_hash(&table->key, level));
+    node->hash = topic_hash_below(&table->key, node->parent->hash, topic_hash(&table->key, level));
 
     unsigned shard = shard_of(node->hash);
     struct topic_table_slots *slots =

@@ -75,7 +75,9 @@ struct outbox {
     X(TOO_LARGE, "larger than the Client's Maximum Packet Size")                                   \
     X(SLOW_CONSUMER, "QoS 0, and the Client does not read fast enough")                            \
     X(SESSION_ENDED, "the Session ended")                                                          \
-    X(NOT_AUTHORISED, "publishing to this topic is not allowed")
+    X(NOT_AUTHORISED, "publishing to this topic is not allowed")                                   \
+    X(NO_MEMORY, "out of memory")                                                                  \
+    X(STORE_DAMAGED, "its body could not be read back from the store")
 
 enum drop_reason {
 #define X(name, text) DROP_##name,
@@ -150,6 +152,7 @@ struct worker {
     uint32_t slab_count;
     struct list started; /* sessions from the store, to be settled on the first turn */
     struct worker_timer sys_timer;
+    uint64_t queued_bytes;    /* of messages that wait in memory for sessions */
     uint64_t volatile_number; /* of $SYS messages */
     bool stopping;
 
@@ -177,6 +180,12 @@ struct store_batch *worker_batch(struct worker *worker);
 static inline uint64_t worker_lsn(const struct worker *worker)
 {
     return worker->last_lsn;
+}
+
+/* The LSN of the batch that is open; what it holds has not been submitted. */
+static inline uint64_t worker_open_lsn(const struct worker *worker)
+{
+    return worker->batch != NULL ? worker->last_lsn : UINT64_MAX;
 }
 
 static inline bool worker_is_durable(const struct worker *worker, uint64_t lsn)
