@@ -37,8 +37,7 @@ void batch_recycle(struct store_batch *batch)
 {
     struct arena arena = batch->arena;
     arena_reset(&arena);
-    *batch = (struct store_batch){
-        .store = batch->store, .worker = batch->worker, .arena = arena};
+    *batch = (struct store_batch){.store = batch->store, .worker = batch->worker, .arena = arena};
     batch->last = &batch->first;
 }
 
@@ -122,8 +121,8 @@ void store_batch_unsubscribe(struct store_batch *batch, uint64_t incarnation,
 {
     struct delta_subscription *delta = append(batch, DELTA_UNSUBSCRIBE, sizeof *delta);
     delta->incarnation = incarnation;
-    delta->subscription = (struct store_subscription){
-        .topic_filter = arena_copy(&batch->arena, topic_filter)};
+    delta->subscription =
+        (struct store_subscription){.topic_filter = arena_copy(&batch->arena, topic_filter)};
     batch->urgent = true;
 }
 
@@ -154,9 +153,9 @@ static void init_row(struct row *row, struct delta_publish *publish, const struc
     };
     if (owed->subscription_identifier_count > 0) {
         size_t size = owed->subscription_identifier_count * sizeof(uint32_t);
-        row->subscription_identifiers =
-            (const uint32_t *)(const void *)arena_copy(
-                arena, bytes_of(owed->subscription_identifiers, size)).data;
+        row->subscription_identifiers = (const uint32_t *)(const void *)arena_copy(
+                                            arena, bytes_of(owed->subscription_identifiers, size))
+                                            .data;
     }
 }
 
@@ -184,8 +183,7 @@ void store_batch_message(struct store_batch *batch, const struct store_publish *
     delta->row_count = publish->owed_count;
     for (uint32_t i = 0; i < publish->owed_count; i++)
         init_row(&delta->rows[i], delta, &publish->owed[i], &batch->arena);
-    delta->message =
-        publish->cookie != NULL ? message : copy_message(&batch->arena, message);
+    delta->message = publish->cookie != NULL ? message : copy_message(&batch->arena, message);
     batch->urgent = batch->urgent || delta->urgent;
 }
 

@@ -7,8 +7,7 @@ enum status checkpoint_init(struct checkpointer *checkpointer, const char *path)
     *checkpointer = (struct checkpointer){.path = path};
     pthread_mutex_init(&checkpointer->mutex, NULL);
     pthread_cond_init(&checkpointer->asked_cond, NULL);
-    return schema_status(
-        schema_connect(path, SCHEMA_CHECKPOINTER, false, &checkpointer->db));
+    return schema_status(schema_connect(path, SCHEMA_CHECKPOINTER, false, &checkpointer->db));
 }
 
 void checkpoint_fini(struct checkpointer *checkpointer)

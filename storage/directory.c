@@ -169,9 +169,10 @@ void directory_mark_damaged(const struct directory *directory)
     if (fd < 0)
         return; /* marked already, or a disk that takes nothing */
     close(fd);
-    log_line(LOG_ERROR,
-             "store: the database in \"%s\" is damaged; what reads will be salvaged at the next start",
-             directory->path);
+    log_line(
+        LOG_ERROR,
+        "store: the database in \"%s\" is damaged; what reads will be salvaged at the next start",
+        directory->path);
 }
 
 void directory_unmark_damaged(const struct directory *directory)

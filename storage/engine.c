@@ -10,11 +10,11 @@
 #include "storage/clock.h"
 
 enum {
-    NAP_US = 150,             /* batches that are not urgent are looked for so often */
-    SLICE_BESIDE = 128,       /* rows of ended sessions deleted in a transaction that others wait for */
-    SLICE_IDLE = 1000,        /* and in one that nobody waits for */
-    VACUUM_PAGES = 256,       /* given back at a time */
-    LOG_PAGES = 1024,         /* of the write-ahead log between checkpoints: 4 MB */
+    NAP_US = 150,       /* batches that are not urgent are looked for so often */
+    SLICE_BESIDE = 128, /* rows of ended sessions deleted in a transaction that others wait for */
+    SLICE_IDLE = 1000,  /* and in one that nobody waits for */
+    VACUUM_PAGES = 256, /* given back at a time */
+    LOG_PAGES = 1024,   /* of the write-ahead log between checkpoints: 4 MB */
     LOG_PAGES_TOO_LONG = 16384, /* 64 MB: finish a checkpoint between two commits */
     UPKEEP_US = 1000000,
     BACKOFF_FIRST_US = 10000,
@@ -90,6 +90,7 @@ static bool take_batches(struct store *store, uint64_t now_us)
             struct store_batch *next = batch->next;
             any = true;
 #ifdef SEEDED_BUG_PREFIX_IGNORED
+            (void)window_put;
             engine->pending.applied_lsn = batch->lsn - 1;
             pending_apply(&engine->pending, batch, now_us);
 #else
@@ -139,7 +140,7 @@ static void publish_durable(struct store *store)
 static void count(struct store *store)
 {
     const struct engine *engine = &store->engine;
-#define COPY(name, value) \
+#define COPY(name, value)                                                                          \
     atomic_store_explicit(&store->statistics.name, value, memory_order_relaxed)
     COPY(commits, engine->writer.commits);
     COPY(rows_written, engine->writer.rows_written);
@@ -172,8 +173,8 @@ static void flush_failed(struct store *store, enum status status, uint64_t now_u
     if (status == STATUS_CORRUPT)
         directory_mark_damaged(&store->directory);
     engine->retry_at_us = now_us + engine->backoff_us;
-    engine->backoff_us = engine->backoff_us * 2 > BACKOFF_MOST_US ? BACKOFF_MOST_US
-                                                                  : engine->backoff_us * 2;
+    engine->backoff_us =
+        engine->backoff_us * 2 > BACKOFF_MOST_US ? BACKOFF_MOST_US : engine->backoff_us * 2;
 }
 
 static void flush_worked(struct store *store, uint64_t now_us)

@@ -37,7 +37,7 @@ struct engine {
     struct store_batch **window;
     size_t window_capacity;
     size_t window_count;
-    uint64_t next_lsn; /* to apply */
+    uint64_t next_lsn;          /* to apply */
     struct store_read *waiting; /* reads that need something applied or written first */
     bool reads_want_flush;
     /* A failing disk: */

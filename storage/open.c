@@ -9,11 +9,11 @@
 #include "base/log.h"
 #include "storage/clock.h"
 
-#define TRY_SQL(expr)                \
-    do {                             \
-        int try_rc_ = (expr);        \
-        if (try_rc_ != SQLITE_OK)    \
-            return try_rc_;          \
+#define TRY_SQL(expr)                                                                              \
+    do {                                                                                           \
+        int try_rc_ = (expr);                                                                      \
+        if (try_rc_ != SQLITE_OK)                                                                  \
+            return try_rc_;                                                                        \
     } while (0)
 
 /* ---- Looking at everything that a start rests on ---- */
@@ -128,8 +128,8 @@ static int try_open(struct store *store, sqlite3 *db, bool *too_new)
 static enum status attempt(struct store *store, char *why, size_t why_size, bool *too_new)
 {
     sqlite3 *db = NULL;
-    int rc = schema_connect(store->directory.database, SCHEMA_WRITER,
-                            store->options.secure_delete, &db);
+    int rc =
+        schema_connect(store->directory.database, SCHEMA_WRITER, store->options.secure_delete, &db);
     if (rc == SQLITE_OK)
         rc = try_open(store, db, too_new);
     if (rc != SQLITE_OK) {
@@ -139,8 +139,7 @@ static enum status attempt(struct store *store, char *why, size_t why_size, bool
     if (rc != SQLITE_OK || *too_new) /* leave it as it is */
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     if (rc == SQLITE_OK && !*too_new) {
-        enum status status =
-            checkpoint_init(&store->checkpointer, store->directory.database);
+        enum status status = checkpoint_init(&store->checkpointer, store->directory.database);
         schema_disconnect(db);
         if (status != STATUS_OK) {
             checkpoint_fini(&store->checkpointer);
@@ -157,8 +156,7 @@ static enum status refuse_newer(const struct store *store, char *error, size_t e
     snprintf(error, error_size,
              "the store in \"%s\" was written by a newer release (schema %" PRId64
              ", this one knows %d); it was not touched",
-             store->directory.path, schema_peek_version(store->directory.database),
-             SCHEMA_VERSION);
+             store->directory.path, schema_peek_version(store->directory.database), SCHEMA_VERSION);
     return STATUS_TOO_NEW;
 }
 
@@ -182,8 +180,8 @@ enum status open_database(struct store *store, char *error, size_t error_size)
     if (too_new)
         return refuse_newer(store, error, error_size);
     if (status != STATUS_OK) {
-        snprintf(error, error_size, "the store in \"%s\" cannot be opened: %s: %s",
-                 directory->path, status_text(status), why);
+        snprintf(error, error_size, "the store in \"%s\" cannot be opened: %s: %s", directory->path,
+                 status_text(status), why);
         return status;
     }
     directory_write_lsn(directory, store->meta.lsn);

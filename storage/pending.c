@@ -108,9 +108,9 @@ static struct pending_session *session_put(struct pending *pending, uint64_t inc
     if (*slot != 0)
         return (struct pending_session *)(uintptr_t)*slot;
     struct list *link = list_pop(&pending->free_sessions);
-    struct pending_session *session =
-        link != NULL ? CONTAINER_OF(link, struct pending_session, rows)
-                     : arena_take(&pending->pool, sizeof *session);
+    struct pending_session *session = link != NULL
+                                          ? CONTAINER_OF(link, struct pending_session, rows)
+                                          : arena_take(&pending->pool, sizeof *session);
     session->incarnation = incarnation;
     list_init(&session->rows);
     list_init(&session->changes);
@@ -188,7 +188,8 @@ static bool is_live(struct pending *pending, uint64_t incarnation)
     /* One that is younger than all we know has not ended: it was never stored. */
     if (incarnation > pending->youngest_incarnation)
         log_line(LOG_WARNING,
-                 "store: a delta names session incarnation %" PRIu64 ", which was never stored; ignored",
+                 "store: a delta names session incarnation %" PRIu64
+                 ", which was never stored; ignored",
                  incarnation);
     pending->ignored++;
     return false;

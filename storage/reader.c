@@ -80,10 +80,10 @@ void reader_queue_close(struct reader_queue *queue)
 
 /* ---- The connection ---- */
 
-#define COLUMNS                                                                                  \
-    "SELECT o.number, o.qos, o.retain, o.state, o.packet_identifier, o.sequence,"                \
-    " o.subscription_identifiers, m.number, m.qos, m.retain, m.expiry_interval_s,"               \
-    " m.received_at_ms, m.publisher, m.topic, m.properties, m.payload"                           \
+#define COLUMNS                                                                                    \
+    "SELECT o.number, o.qos, o.retain, o.state, o.packet_identifier, o.sequence,"                  \
+    " o.subscription_identifiers, m.number, m.qos, m.retain, m.expiry_interval_s,"                 \
+    " m.received_at_ms, m.publisher, m.topic, m.properties, m.payload"                             \
     " FROM owed AS o LEFT JOIN message AS m ON m.number = o.number WHERE o.incarnation = ?1 AND "
 
 static const char *const texts[READER_STATEMENT_COUNT] = {
@@ -294,8 +294,7 @@ static enum status answer_numbers(struct reader *reader, const struct store_read
     return STATUS_OK;
 }
 
-static enum status answer_all(struct reader *reader, struct store_read *read,
-                              struct answer *answer)
+static enum status answer_all(struct reader *reader, struct store_read *read, struct answer *answer)
 {
     TRY(schema_status(connect_if_needed(reader)));
     if (read->numbers != NULL)

@@ -12,51 +12,50 @@
  * add one. Columns of a message are those of struct store_message, of a session those of struct
  * store_session; empty byte strings are NULL. */
 static const char *const migrations[SCHEMA_VERSION] = {
-    [0] =
-        "CREATE TABLE meta("
-        "  id INTEGER PRIMARY KEY CHECK(id = 1),"
-        "  boot INTEGER NOT NULL, lsn INTEGER NOT NULL, messages INTEGER NOT NULL,"
-        "  boot_id TEXT NOT NULL, boot_ms INTEGER NOT NULL, store_ms INTEGER NOT NULL,"
-        "  wall_ms INTEGER NOT NULL);"
-        "INSERT INTO meta VALUES(1, 0, 0, 0, '', 0, 0, 0);"
-        "CREATE TABLE session("
-        "  incarnation INTEGER PRIMARY KEY,"
-        "  client_identifier BLOB, owner BLOB, version INTEGER NOT NULL,"
-        "  expiry_interval_s INTEGER NOT NULL, connected INTEGER NOT NULL,"
-        "  disconnected_at_ms INTEGER NOT NULL, will_due_ms INTEGER NOT NULL,"
-        "  will_qos INTEGER," /* NULL: no will */
-        "  will_retain INTEGER, will_delay_interval_s INTEGER,"
-        "  will_message_expiry_interval_s INTEGER," /* NULL: none */
-        "  will_topic BLOB, will_properties BLOB, will_payload BLOB);"
-        "CREATE TABLE subscription("
-        "  incarnation INTEGER NOT NULL, topic_filter BLOB NOT NULL,"
-        "  options INTEGER NOT NULL, identifier INTEGER NOT NULL,"
-        "  PRIMARY KEY(incarnation, topic_filter)) WITHOUT ROWID;"
-        "CREATE TABLE inbound("
-        "  incarnation INTEGER NOT NULL, packet_identifier INTEGER NOT NULL,"
-        "  PRIMARY KEY(incarnation, packet_identifier)) WITHOUT ROWID;"
-        "CREATE TABLE message("
-        "  number INTEGER PRIMARY KEY,"
-        "  owed INTEGER NOT NULL," /* rows of `owed` with this number */
-        "  qos INTEGER NOT NULL, retain INTEGER NOT NULL,"
-        "  expiry_interval_s INTEGER," /* NULL: none */
-        "  received_at_ms INTEGER NOT NULL, publisher INTEGER NOT NULL,"
-        "  topic BLOB, properties BLOB, payload BLOB);"
-        "CREATE TABLE owed("
-        "  incarnation INTEGER NOT NULL, number INTEGER NOT NULL,"
-        "  qos INTEGER NOT NULL, retain INTEGER NOT NULL, state INTEGER NOT NULL,"
-        "  packet_identifier INTEGER NOT NULL, sequence INTEGER NOT NULL,"
-        "  subscription_identifiers BLOB," /* 4 bytes each, big endian */
-        "  PRIMARY KEY(incarnation, number)) WITHOUT ROWID;"
-        /* Finds what is in flight without walking the backlog; queued rows are not in it. */
-        "CREATE INDEX owed_in_flight ON owed(incarnation, sequence) WHERE state <> 0;"
-        "CREATE TABLE retained("
-        "  id INTEGER PRIMARY KEY, topic BLOB NOT NULL UNIQUE, number INTEGER NOT NULL,"
-        "  qos INTEGER NOT NULL, retain INTEGER NOT NULL, expiry_interval_s INTEGER,"
-        "  received_at_ms INTEGER NOT NULL, publisher INTEGER NOT NULL,"
-        "  properties BLOB, payload BLOB);"
-        /* Incarnations that are over and have a backlog to delete. */
-        "CREATE TABLE ended(incarnation INTEGER PRIMARY KEY);",
+    [0] = "CREATE TABLE meta("
+          "  id INTEGER PRIMARY KEY CHECK(id = 1),"
+          "  boot INTEGER NOT NULL, lsn INTEGER NOT NULL, messages INTEGER NOT NULL,"
+          "  boot_id TEXT NOT NULL, boot_ms INTEGER NOT NULL, store_ms INTEGER NOT NULL,"
+          "  wall_ms INTEGER NOT NULL);"
+          "INSERT INTO meta VALUES(1, 0, 0, 0, '', 0, 0, 0);"
+          "CREATE TABLE session("
+          "  incarnation INTEGER PRIMARY KEY,"
+          "  client_identifier BLOB, owner BLOB, version INTEGER NOT NULL,"
+          "  expiry_interval_s INTEGER NOT NULL, connected INTEGER NOT NULL,"
+          "  disconnected_at_ms INTEGER NOT NULL, will_due_ms INTEGER NOT NULL,"
+          "  will_qos INTEGER," /* NULL: no will */
+          "  will_retain INTEGER, will_delay_interval_s INTEGER,"
+          "  will_message_expiry_interval_s INTEGER," /* NULL: none */
+          "  will_topic BLOB, will_properties BLOB, will_payload BLOB);"
+          "CREATE TABLE subscription("
+          "  incarnation INTEGER NOT NULL, topic_filter BLOB NOT NULL,"
+          "  options INTEGER NOT NULL, identifier INTEGER NOT NULL,"
+          "  PRIMARY KEY(incarnation, topic_filter)) WITHOUT ROWID;"
+          "CREATE TABLE inbound("
+          "  incarnation INTEGER NOT NULL, packet_identifier INTEGER NOT NULL,"
+          "  PRIMARY KEY(incarnation, packet_identifier)) WITHOUT ROWID;"
+          "CREATE TABLE message("
+          "  number INTEGER PRIMARY KEY,"
+          "  owed INTEGER NOT NULL," /* rows of `owed` with this number */
+          "  qos INTEGER NOT NULL, retain INTEGER NOT NULL,"
+          "  expiry_interval_s INTEGER," /* NULL: none */
+          "  received_at_ms INTEGER NOT NULL, publisher INTEGER NOT NULL,"
+          "  topic BLOB, properties BLOB, payload BLOB);"
+          "CREATE TABLE owed("
+          "  incarnation INTEGER NOT NULL, number INTEGER NOT NULL,"
+          "  qos INTEGER NOT NULL, retain INTEGER NOT NULL, state INTEGER NOT NULL,"
+          "  packet_identifier INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+          "  subscription_identifiers BLOB," /* 4 bytes each, big endian */
+          "  PRIMARY KEY(incarnation, number)) WITHOUT ROWID;"
+          /* Finds what is in flight without walking the backlog; queued rows are not in it. */
+          "CREATE INDEX owed_in_flight ON owed(incarnation, sequence) WHERE state <> 0;"
+          "CREATE TABLE retained("
+          "  id INTEGER PRIMARY KEY, topic BLOB NOT NULL UNIQUE, number INTEGER NOT NULL,"
+          "  qos INTEGER NOT NULL, retain INTEGER NOT NULL, expiry_interval_s INTEGER,"
+          "  received_at_ms INTEGER NOT NULL, publisher INTEGER NOT NULL,"
+          "  properties BLOB, payload BLOB);"
+          /* Incarnations that are over and have a backlog to delete. */
+          "CREATE TABLE ended(incarnation INTEGER PRIMARY KEY);",
 };
 
 static void configure(void)
@@ -78,7 +77,7 @@ static const struct {
 } pragmas[] = {
     /* The first two shape a new file and mean nothing to an old one. */
     {"page_size", {SCHEMA_PAGE_SIZE, SCHEMA_PAGE_SIZE, SCHEMA_PAGE_SIZE}},
-    {"auto_vacuum", {2, 2, 2}}, /* incremental */
+    {"auto_vacuum", {2, 2, 2}},                     /* incremental */
     {"cache_size", {-32 * 1024, -8 * 1024, -1024}}, /* KiB */
     {"temp_store", {2, 2, 2}},                      /* memory */
     {"cell_size_check", {1, 1, 1}},

@@ -18,13 +18,13 @@ enum schema_role { SCHEMA_WRITER, SCHEMA_READER, SCHEMA_CHECKPOINTER };
 
 /* The one row of `meta`. */
 struct schema_meta {
-    uint32_t boot;      /* opens so far */
-    uint64_t lsn;       /* of the last transaction */
-    uint64_t messages;  /* rows in `message` */
-    char boot_id[40];   /* of the machine, at the last transaction */
-    int64_t boot_ms;    /* its boot clock then */
-    int64_t store_ms;   /* store time then */
-    int64_t wall_ms;    /* wall clock then */
+    uint32_t boot;     /* opens so far */
+    uint64_t lsn;      /* of the last transaction */
+    uint64_t messages; /* rows in `message` */
+    char boot_id[40];  /* of the machine, at the last transaction */
+    int64_t boot_ms;   /* its boot clock then */
+    int64_t store_ms;  /* store time then */
+    int64_t wall_ms;   /* wall clock then */
 };
 
 /* Opens a connection and sets it up for its role; the writer's creates the file. SQLite's result code;

@@ -72,9 +72,8 @@ enum status store_open(const struct store_options *options, struct store **out, 
     }
     store->engine.next_lsn = store->first_lsn + 1;
     atomic_init(&store->next_lsn, store->first_lsn + 1);
-    atomic_init(&store->durable, options->durability == STORE_DURABILITY_COMMIT
-                                     ? store->first_lsn
-                                     : UINT64_MAX);
+    atomic_init(&store->durable,
+                options->durability == STORE_DURABILITY_COMMIT ? store->first_lsn : UINT64_MAX);
     *out = store;
     return STATUS_OK;
 }
@@ -238,8 +237,7 @@ static uint64_t size_of_file(const struct store *store, const char *name)
 
 void store_statistics(const struct store *store, struct store_statistics *out)
 {
-#define COPY(name) \
-    out->name = atomic_load_explicit(&store->statistics.name, memory_order_relaxed)
+#define COPY(name) out->name = atomic_load_explicit(&store->statistics.name, memory_order_relaxed)
     COPY(commits);
     COPY(rows_written);
     COPY(messages_cancelled);

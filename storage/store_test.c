@@ -101,8 +101,8 @@ static void retain(struct store_batch *batch, const char *topic, bool set)
         .topic = bytes_of_text(topic),
         .payload = bytes_of_text(set ? "kept" : ""),
     };
-    struct store_publish publish = {
-        .message = &message, .retained = set ? STORE_RETAINED_SET : STORE_RETAINED_DELETE};
+    struct store_publish publish = {.message = &message,
+                                    .retained = set ? STORE_RETAINED_SET : STORE_RETAINED_DELETE};
     store_batch_message(batch, &publish);
 }
 
@@ -199,8 +199,8 @@ static void messages_come_back_with_everything_they_had(void **state)
         .properties = bytes_of_text("\x01\x01"),
         .payload = bytes_of("\0\xff", 2),
     };
-    struct store_publish publish = {.message = &message, .owed = &owed, .owed_count = 1,
-                                    .urgent = true};
+    struct store_publish publish = {
+        .message = &message, .owed = &owed, .owed_count = 1, .urgent = true};
     store_batch_message(batch, &publish);
     store_submit(store, batch);
     reopen();
@@ -391,8 +391,11 @@ static void a_backlog_is_read_in_pages(void **state)
     for (int i = 0; i < 10; i++)
         last = fixture_publish(store, 1, 1, 1, true, "0123456", &numbers[i]);
     wait_durable(last);
-    struct store_read read = {.incarnation = 1, .after = numbers[0], .until = numbers[8],
-                              .limit = 3, .limit_bytes = 1000};
+    struct store_read read = {.incarnation = 1,
+                              .after = numbers[0],
+                              .until = numbers[8],
+                              .limit = 3,
+                              .limit_bytes = 1000};
     fixture_await(store, &read);
     assert_int_equal(read.row_count, 3);
     assert_true(read.more);
@@ -400,22 +403,28 @@ static void a_backlog_is_read_in_pages(void **state)
         assert_true(read.rows[i].message.number == numbers[1 + i]);
     store_read_fini(&read);
 
-    read = (struct store_read){.incarnation = 1, .after = numbers[3], .until = numbers[8],
-                               .limit = 100, .limit_bytes = 20}; /* two of ten bytes */
+    read = (struct store_read){.incarnation = 1,
+                               .after = numbers[3],
+                               .until = numbers[8],
+                               .limit = 100,
+                               .limit_bytes = 20}; /* two of ten bytes */
     fixture_await(store, &read);
     assert_int_equal(read.row_count, 2);
     assert_true(read.more);
     store_read_fini(&read);
 
-    read = (struct store_read){.incarnation = 1, .after = numbers[5], .until = numbers[8],
-                               .limit = 3, .limit_bytes = 1000};
+    read = (struct store_read){.incarnation = 1,
+                               .after = numbers[5],
+                               .until = numbers[8],
+                               .limit = 3,
+                               .limit_bytes = 1000};
     fixture_await(store, &read);
     assert_int_equal(read.row_count, 3);
     assert_false(read.more);
     store_read_fini(&read);
 
-    read = (struct store_read){.incarnation = 1, .until = UINT64_MAX, .limit = 3,
-                               .limit_bytes = 1}; /* at least one */
+    read = (struct store_read){
+        .incarnation = 1, .until = UINT64_MAX, .limit = 3, .limit_bytes = 1}; /* at least one */
     fixture_await(store, &read);
     assert_int_equal(read.row_count, 1);
     store_read_fini(&read);
@@ -538,8 +547,8 @@ static void cookies_are_released_on_the_workers_thread_once(void **state)
     for (int i = 0; i < 5; i++) {
         struct store_message *message = calloc(1, sizeof *message);
         message->topic = bytes_of_text("t");
-        struct store_publish publish = {.message = message, .owed = &owed, .owed_count = 1,
-                                        .urgent = true, .cookie = message};
+        struct store_publish publish = {
+            .message = message, .owed = &owed, .owed_count = 1, .urgent = true, .cookie = message};
         store_batch_message(batch, &publish);
     }
     uint64_t lsn = store_batch_lsn(batch);
@@ -601,8 +610,8 @@ static void without_durability_there_is_no_file(void **state)
     fixture_session(store, 1, "a");
     struct store_message *message = calloc(1, sizeof *message);
     struct store_owed owed = {.incarnation = 1, .qos = 1};
-    struct store_publish publish = {.message = message, .owed = &owed, .owed_count = 1,
-                                    .cookie = message};
+    struct store_publish publish = {
+        .message = message, .owed = &owed, .owed_count = 1, .cookie = message};
     struct store_batch *batch = store_batch_open(store, 0);
     store_batch_message(batch, &publish);
     store_submit(store, batch);

@@ -1,5 +1,6 @@
 #include "storage/store_testing.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +46,8 @@ void fixture_init(struct fixture *fixture)
 void fixture_open(struct fixture *fixture)
 {
     struct store_visitor visitor = {.context = fixture};
-    enum status status = store_open(&fixture->options, &fixture->store, fixture->error,
-                                    sizeof fixture->error);
+    enum status status =
+        store_open(&fixture->options, &fixture->store, fixture->error, sizeof fixture->error);
     if (status != STATUS_OK)
         fprintf(stderr, "store_open: %s\n", fixture->error);
     CHECK(status == STATUS_OK);
@@ -67,6 +68,23 @@ void fixture_fini(struct fixture *fixture)
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", fixture->directory);
     CHECK(system(command) == 0);
+}
+
+void fixture_mute(bool mute)
+{
+    static int kept = -1;
+    if (mute == (kept >= 0))
+        return;
+    if (mute) {
+        int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        kept = dup(STDERR_FILENO);
+        CHECK(nothing >= 0 && kept >= 0 && dup2(nothing, STDERR_FILENO) >= 0);
+        close(nothing);
+    } else {
+        CHECK(dup2(kept, STDERR_FILENO) >= 0);
+        close(kept);
+        kept = -1;
+    }
 }
 
 void fixture_path(const struct fixture *fixture, const char *name, char out[128])

@@ -23,6 +23,9 @@ void fixture_close(struct fixture *fixture);
 /* Closes if open, and removes the directory. */
 void fixture_fini(struct fixture *fixture);
 
+/* Turns off what is logged, where failures are wanted. */
+void fixture_mute(bool mute);
+
 void fixture_path(const struct fixture *fixture, const char *name, char out[128]);
 bool fixture_wait_durable(struct store *store, uint64_t lsn, unsigned ms);
 /* One batch of one delta, submitted; its LSN. */

@@ -8,11 +8,11 @@
 #include "base/log.h"
 #include "storage/clock.h"
 
-#define TRY_SQL(expr)                \
-    do {                             \
-        int try_rc_ = (expr);        \
-        if (try_rc_ != SQLITE_OK)    \
-            return try_rc_;          \
+#define TRY_SQL(expr)                                                                              \
+    do {                                                                                           \
+        int try_rc_ = (expr);                                                                      \
+        if (try_rc_ != SQLITE_OK)                                                                  \
+            return try_rc_;                                                                        \
     } while (0)
 
 static const char *const texts[] = {
@@ -486,8 +486,8 @@ static int write_all(struct writer *writer, struct pending *pending, uint32_t sl
     TRY_SQL(write_rows(writer, pending));
     TRY_SQL(delete_slice(writer, slice, slices_done));
     TRY_SQL(count_down_bodies(writer));
-    uint64_t lsn = pending->applied_lsn > writer->meta.lsn ? pending->applied_lsn
-                                                           : writer->meta.lsn;
+    uint64_t lsn =
+        pending->applied_lsn > writer->meta.lsn ? pending->applied_lsn : writer->meta.lsn;
     TRY_SQL(write_meta(writer, lsn));
     return run(use(writer, WRITER_COMMIT));
 }
@@ -496,7 +496,8 @@ static void note_error(struct writer *writer, int rc)
 {
     snprintf(writer->error, sizeof writer->error, "%s (SQLite %d)",
              writer->db != NULL ? sqlite3_errmsg(writer->db) : sqlite3_errstr(rc), rc);
-    CHECK((rc & 0xff) != SQLITE_CONSTRAINT); /* a duplicate row: our own bug, and it would not go away */
+    CHECK((rc & 0xff) !=
+          SQLITE_CONSTRAINT); /* a duplicate row: our own bug, and it would not go away */
 }
 
 enum status writer_flush(struct writer *writer, struct pending *pending, uint32_t slice)

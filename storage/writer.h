@@ -5,46 +5,47 @@
 #include "storage/pending.h"
 #include "storage/schema.h"
 
-#define WRITER_STATEMENTS(X)                                                                          \
-    X(BEGIN, "BEGIN IMMEDIATE")                                                                       \
-    X(COMMIT, "COMMIT")                                                                               \
-    X(ROLLBACK, "ROLLBACK")                                                                           \
-    X(META, "UPDATE meta SET lsn = ?1, messages = ?2, boot_id = ?3, boot_ms = ?4, store_ms = ?5,"     \
-            " wall_ms = ?6 WHERE id = 1")                                                             \
-    X(SESSION_PUT, "INSERT OR REPLACE INTO session VALUES"                                            \
-                   "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")              \
-    X(SESSION_DELETE, "DELETE FROM session WHERE incarnation = ?1")                                   \
-    X(SUBSCRIPTION_PUT, "INSERT OR REPLACE INTO subscription VALUES(?1, ?2, ?3, ?4)")                 \
-    X(SUBSCRIPTION_DELETE, "DELETE FROM subscription WHERE incarnation = ?1 AND topic_filter = ?2")   \
-    X(SUBSCRIPTIONS_DELETE, "DELETE FROM subscription WHERE incarnation = ?1")                        \
-    X(INBOUND_PUT, "INSERT OR REPLACE INTO inbound VALUES(?1, ?2)")                                   \
-    X(INBOUND_DELETE, "DELETE FROM inbound WHERE incarnation = ?1 AND packet_identifier = ?2")        \
-    X(INBOUNDS_DELETE, "DELETE FROM inbound WHERE incarnation = ?1")                                  \
-    X(RETAINED_PUT, "INSERT OR REPLACE INTO retained"                                                 \
-                    "(number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"      \
-                    " properties, payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")               \
-    X(RETAINED_DELETE, "DELETE FROM retained WHERE topic = ?1")                                       \
-    X(MESSAGE_PUT, "INSERT INTO message"                                                              \
-                   "(number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"       \
-                   " properties, payload, owed) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")     \
-    X(MESSAGE_FREE, "DELETE FROM message WHERE number = ?1 AND owed <= ?2")                           \
-    X(MESSAGE_LESS, "UPDATE message SET owed = owed - ?2 WHERE number = ?1")                          \
-    X(OWED_PUT, "INSERT INTO owed VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                            \
-    X(OWED_SENT, "UPDATE owed SET state = ?3, packet_identifier = ?4, sequence = ?5"                  \
-                 " WHERE incarnation = ?1 AND number = ?2")                                           \
-    X(OWED_RELEASED, "UPDATE owed SET state = 2 WHERE incarnation = ?1 AND number = ?2")              \
-    X(OWED_DELETE, "DELETE FROM owed WHERE incarnation = ?1 AND number = ?2")                         \
-    X(OWED_ANY, "SELECT 1 FROM owed WHERE incarnation = ?1 LIMIT 1")                                  \
-    X(OWED_SLICE, "SELECT number FROM owed WHERE incarnation = ?1 ORDER BY number LIMIT ?2")          \
-    X(OWED_UPTO, "DELETE FROM owed WHERE incarnation = ?1 AND number <= ?2")                          \
-    X(ENDED_PUT, "INSERT OR IGNORE INTO ended VALUES(?1)")                                            \
+#define WRITER_STATEMENTS(X)                                                                       \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(ROLLBACK, "ROLLBACK")                                                                        \
+    X(META, "UPDATE meta SET lsn = ?1, messages = ?2, boot_id = ?3, boot_ms = ?4, store_ms = ?5,"  \
+            " wall_ms = ?6 WHERE id = 1")                                                          \
+    X(SESSION_PUT, "INSERT OR REPLACE INTO session VALUES"                                         \
+                   "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")           \
+    X(SESSION_DELETE, "DELETE FROM session WHERE incarnation = ?1")                                \
+    X(SUBSCRIPTION_PUT, "INSERT OR REPLACE INTO subscription VALUES(?1, ?2, ?3, ?4)")              \
+    X(SUBSCRIPTION_DELETE,                                                                         \
+      "DELETE FROM subscription WHERE incarnation = ?1 AND topic_filter = ?2")                     \
+    X(SUBSCRIPTIONS_DELETE, "DELETE FROM subscription WHERE incarnation = ?1")                     \
+    X(INBOUND_PUT, "INSERT OR REPLACE INTO inbound VALUES(?1, ?2)")                                \
+    X(INBOUND_DELETE, "DELETE FROM inbound WHERE incarnation = ?1 AND packet_identifier = ?2")     \
+    X(INBOUNDS_DELETE, "DELETE FROM inbound WHERE incarnation = ?1")                               \
+    X(RETAINED_PUT, "INSERT OR REPLACE INTO retained"                                              \
+                    "(number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"   \
+                    " properties, payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")            \
+    X(RETAINED_DELETE, "DELETE FROM retained WHERE topic = ?1")                                    \
+    X(MESSAGE_PUT, "INSERT INTO message"                                                           \
+                   "(number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"    \
+                   " properties, payload, owed) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")  \
+    X(MESSAGE_FREE, "DELETE FROM message WHERE number = ?1 AND owed <= ?2")                        \
+    X(MESSAGE_LESS, "UPDATE message SET owed = owed - ?2 WHERE number = ?1")                       \
+    X(OWED_PUT, "INSERT INTO owed VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                         \
+    X(OWED_SENT, "UPDATE owed SET state = ?3, packet_identifier = ?4, sequence = ?5"               \
+                 " WHERE incarnation = ?1 AND number = ?2")                                        \
+    X(OWED_RELEASED, "UPDATE owed SET state = 2 WHERE incarnation = ?1 AND number = ?2")           \
+    X(OWED_DELETE, "DELETE FROM owed WHERE incarnation = ?1 AND number = ?2")                      \
+    X(OWED_ANY, "SELECT 1 FROM owed WHERE incarnation = ?1 LIMIT 1")                               \
+    X(OWED_SLICE, "SELECT number FROM owed WHERE incarnation = ?1 ORDER BY number LIMIT ?2")       \
+    X(OWED_UPTO, "DELETE FROM owed WHERE incarnation = ?1 AND number <= ?2")                       \
+    X(ENDED_PUT, "INSERT OR IGNORE INTO ended VALUES(?1)")                                         \
     X(ENDED_DELETE, "DELETE FROM ended WHERE incarnation = ?1")
 
 enum writer_statement {
 #define X(name, sql) WRITER_##name,
     WRITER_STATEMENTS(X)
 #undef X
-    WRITER_STATEMENT_COUNT
+        WRITER_STATEMENT_COUNT
 };
 
 /* Incarnations whose backlog is being deleted, oldest first. */
@@ -67,7 +68,7 @@ struct writer {
     struct writer_ended newly_ended; /* in this transaction */
     /* statistics */
     uint64_t commits, rows_written, failed_commits;
-    uint64_t rows; /* in this transaction */
+    uint64_t rows;      /* in this transaction */
     uint32_t log_pages; /* of the write-ahead log after the last commit */
     char error[256];    /* of the last failure */
 };
