@@ -91,11 +91,9 @@ class Mosquitto:
         directory = config["sqlite"]["mounted_file_path"]
         if set(config["sqlite"]) - {"mounted_file_path"}:
             raise NotSupported("mosquitto has no sqlite options")
-        # Saving after every change is as durable as this one gets.
         lines += ["max_queued_messages 0"] if ("max_queued_messages" not in
                                                config.get("mqtt", {})) else []
-        lines += [f"persistence_location {directory}", "autosave_interval 1",
-                  "autosave_on_changes true"]
+        lines += [f"persistence_location {directory}"]
         for options in config["listener"].values():
             lines += self._listener(options) + ["persistence true"]
         return "\n".join(lines) + "\n"

@@ -9,7 +9,30 @@ from collections import OrderedDict, deque
 
 import mqtt_packet as mqtt
 from mqtt_packet import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
-from mqtt_wire import DEADLINE_S
+from mqtt_wire import DEADLINE_S, Closed
+
+
+class Half:
+    """What both halves do with the packets of their connection."""
+
+    client = None
+
+    def _handle_all(self, packets):
+        """These packets, and all that have come behind them; answered in one write."""
+        answers = b"".join(self.handle(packet) for packet in packets)
+        while (packet := self.client.next_packet()) is not None:
+            answers += self.handle(packet)
+        if answers:
+            self.client.send(answers)
+
+    def step_if_any(self):
+        """Handles what has come, if anything."""
+        self.client.poll()
+        set_aside = list(self.client.inbox)
+        self.client.inbox.clear()
+        self._handle_all(set_aside)
+        if self.client.eof:
+            raise Closed("the broker closed the connection")
 
 
 class Outgoing:
@@ -20,7 +43,7 @@ class Outgoing:
         self.released = False  # QoS 2: PUBREC received, PUBREL owed
 
 
-class Publisher:
+class Publisher(Half):
     """Publishes a queue of messages, `window` at a time, as one session."""
 
     def __init__(self, window=None):
@@ -115,11 +138,12 @@ class Publisher:
         self._fill()
         if not self.flight:
             return
-        answers = self.handle(self.client.receive(timeout))
-        while (packet := self.client.next_packet()) is not None:
-            answers += self.handle(packet)
-        if answers:
-            self.client.send(answers)
+        self._handle_all([self.client.receive(timeout)])
+
+    def step_if_any(self):
+        """Sends what the window allows and handles what has come, if anything."""
+        self._fill()
+        super().step_if_any()
 
     def run(self):
         """Until everything queued is acknowledged and complete."""
@@ -128,7 +152,7 @@ class Publisher:
         return self
 
 
-class Subscriber:
+class Subscriber(Half):
     """What one session has received, over all its connections."""
 
     def __init__(self):
@@ -165,19 +189,7 @@ class Subscriber:
 
     def step(self, timeout=None):
         """Handles what has come, at least one packet."""
-        first = self.client.receive(timeout)
-        self._handle_all(self.handle(first))
-
-    def step_if_any(self):
-        """Handles what has come, if anything."""
-        self.client.poll()
-        self._handle_all(b"")
-
-    def _handle_all(self, answers):
-        while (packet := self.client.next_packet()) is not None:
-            answers += self.handle(packet)
-        if answers:
-            self.client.send(answers)
+        self._handle_all([self.client.receive(timeout)])
 
     def receive(self, count, timeout=None):
         """Until `count` messages have been received in all and no exchange is open."""

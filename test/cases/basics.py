@@ -2,6 +2,7 @@
 
 import checks
 from case import case
+from topics import matches
 
 VERSIONS = (3, 4, 5)
 
@@ -66,18 +67,7 @@ def topic_filters_match_as_section_4_7_says(t):
         came = []
         while (packet := subscriber.message()).payload != b"last":
             came.append(packet.topic)
-        wanted = [topic for topic in topics if _matches(topic_filter, topic)]
+        wanted = [topic for topic in topics if matches(topic_filter, topic)]
         checks.that(set(listed) <= set(wanted), f"the oracle errs on {topic_filter}")
         checks.equal(f"topics of {topic_filter}", came, wanted)
         subscriber.disconnect()
-
-
-def _matches(topic_filter, topic):
-    """Section 4.7 once more, level by level."""
-    filters, names = topic_filter.split("/"), topic.split("/")
-    for index, level in enumerate(filters):
-        if level == "#":
-            return True
-        if index >= len(names) or level not in ("+", names[index]):
-            return False
-    return len(filters) == len(names)
