@@ -1,4 +1,4 @@
-/* Ways to hold a table against what the specification asks, without reading the table. For tests. */
+/* Ways to hold a table against what the specification asks, without reading it. For tests. */
 #ifndef FSM_FSM_TESTING_H
 #define FSM_FSM_TESTING_H
 
