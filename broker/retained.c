@@ -425,6 +425,8 @@ static void look_ahead(const struct walk *walk)
         __builtin_prefetch(place);
         __builtin_prefetch(&place->children);
     }
+    if (!topic_level_is(walk->rest, '#'))
+        return; /* not all that is below is visited */
     place = pointer_view_at(&walk->children, walk->next + BELOW);
     if (place != NULL) {
         prefetch_message(place);
