@@ -14,7 +14,7 @@
 #include "tls/tls.h"
 
 /* Of all workers together: enough that a short absence costs no reading back. */
-enum { QUEUE_MEMORY_BYTES = 16 * 1024 * 1024 };
+enum { QUEUE_MEMORY_BYTES = 8 * 1024 * 1024 };
 
 uint64_t broker_clock_ms(void)
 {

@@ -98,6 +98,11 @@ static inline size_t connection_backlog(const struct connection *connection)
     return connection->output.size - connection->output_sent;
 }
 
+/* Has it flushed when the turn ends. */
+void connection_mark_unflushed(struct connection *connection);
+/* The peer is gone, or the transport failed. */
+void connection_peer_closed(struct connection *connection, const char *why);
+
 /* For the log: client identifier and address. */
 const char *connection_name(const struct connection *connection, char *out, size_t capacity);
 

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 #include "broker/connection.h"
+#include "broker/dispatch.h"
+#include "broker/inflight.h"
 #include "broker/session.h"
 #include "fsm/machines.h"
 
@@ -11,7 +13,6 @@ enum {
     PAGE_MESSAGES = 1000,
     PAGE_BYTES = 4 * 1024 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* queued messages wait above this much unsent output */
-    NO_SLOT = UINT32_MAX,
 };
 
 /* ---- The queue ---- */
@@ -28,62 +29,6 @@ uint64_t outbound_count(const struct outbound *outbound)
 {
     return outbound->stored_count + outbound->paged.count + outbound->numbers.count +
            outbound->queue.count + outbound->inflight_count;
-}
-
-/* ---- Exchanges in flight ---- */
-
-static uint32_t inflight_take(struct outbound *outbound)
-{
-    if (outbound->inflight_count == outbound->inflight_capacity) {
-        uint32_t capacity = outbound->inflight_capacity > 0 ? outbound->inflight_capacity * 2 : 4;
-        struct inflight *slots = realloc(outbound->inflight, capacity * sizeof *slots);
-        if (slots == NULL)
-            return NO_SLOT;
-        for (uint32_t i = capacity; i-- > outbound->inflight_capacity;) {
-            slots[i] = (struct inflight){.next_free = outbound->inflight_free};
-            outbound->inflight_free = i;
-        }
-        outbound->inflight = slots;
-        outbound->inflight_capacity = capacity;
-    }
-    uint32_t slot = outbound->inflight_free;
-    outbound->inflight_free = outbound->inflight[slot].next_free;
-    outbound->inflight_count++;
-    return slot;
-}
-
-static void inflight_free(struct outbound *outbound, struct inflight *exchange)
-{
-    uint32_t slot = (uint32_t)(exchange - outbound->inflight);
-    pid_map_erase(&outbound->by_identifier, exchange->packet_identifier);
-    if (exchange->message != NULL)
-        message_drop(exchange->message, 1);
-    identifiers_fini(&exchange->identifiers);
-    *exchange = (struct inflight){.next_free = outbound->inflight_free};
-    outbound->inflight_free = slot;
-    if (--outbound->inflight_count == 0) {
-        free(outbound->inflight);
-        outbound->inflight = NULL;
-        outbound->inflight_capacity = 0;
-        outbound->inflight_free = NO_SLOT;
-    }
-}
-
-static struct inflight *inflight_find(struct outbound *outbound, uint16_t packet_identifier)
-{
-    const uint32_t *slot = pid_map_find(&outbound->by_identifier, packet_identifier);
-    return slot != NULL ? &outbound->inflight[*slot] : NULL;
-}
-
-/* A Packet Identifier that no exchange of this session uses [MQTT-2.2.1-4]. */
-static uint16_t unused_identifier(struct outbound *outbound)
-{
-    CHECK(outbound->inflight_count < UINT16_MAX);
-    do {
-        if (++outbound->last_identifier == 0)
-            outbound->last_identifier = 1;
-    } while (pid_map_find(&outbound->by_identifier, outbound->last_identifier) != NULL);
-    return outbound->last_identifier;
 }
 
 /* ---- Sending ---- */
@@ -216,8 +161,10 @@ static bool send_exchange(struct worker *worker, struct session *session, struct
     enum send_result sent = connection_send_publish(
         session->connection, exchange->message, exchange->qos, dup, exchange->retain,
         exchange->packet_identifier, &exchange->identifiers);
-    if (sent == SEND_OK)
+    if (sent == SEND_OK) {
+        exchange->sent_ms = (uint32_t)worker->now_ms;
         return true;
+    }
     worker_drop(worker, session, DROP_TOO_LARGE);
     exchange_event(worker, session, exchange, drop_event(exchange));
     return false;
@@ -276,6 +223,7 @@ static void exchange_event(struct worker *worker, struct session *session,
         case STEP_PUBREL:
             connection_send_acknowledgement(session->connection, PACKET_PUBREL,
                                             exchange->packet_identifier, 0, NULL);
+            exchange->sent_ms = (uint32_t)worker->now_ms;
             break;
         case STEP_SETTLE:
             settle_row(worker, session, exchange->owed, exchange->number);
@@ -292,17 +240,18 @@ static bool start_exchange(struct worker *worker, struct session *session, struc
 {
     struct outbound *outbound = &session->outbound;
     uint32_t slot = inflight_take(outbound);
-    if (slot == NO_SLOT)
+    if (slot == INFLIGHT_NO_SLOT)
         return false;
     struct inflight *exchange = &outbound->inflight[slot];
     *exchange = (struct inflight){
         .message = entry->message,
         .identifiers = entry->identifiers,
         .number = entry->message->stored.number,
-        .packet_identifier = unused_identifier(outbound),
+        .packet_identifier = inflight_unused_identifier(outbound),
         .qos = entry->qos,
         .retain = entry->retain,
         .owed = entry->owed,
+        .group = entry->group,
     };
     if (pid_map_put(&outbound->by_identifier, exchange->packet_identifier, slot) != STATUS_OK) {
         exchange->message = NULL;
@@ -462,8 +411,8 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
         identifiers_fini(&delivery->identifiers);
         return;
     }
-    struct queued entry = {message, delivery->identifiers, delivery->qos, delivery->retain,
-                           delivery->owed};
+    struct queued entry = {message,       delivery->identifiers, delivery->group,
+                           delivery->qos, delivery->retain,      delivery->owed};
     message_hold(message, 1);
     bool idle = outbound->resend_count == 0 && outbound->paged.count == 0 &&
                 oldest_queue(outbound) != NULL && outbound->queue.count == 0;
@@ -523,6 +472,51 @@ void outbound_stored(struct worker *worker, struct session *session, uint16_t pa
     CHECK(exchange != NULL);
     exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_STORED);
     outbound_pump(worker, session);
+}
+
+void outbound_resend_due(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    uint32_t interval_ms = worker->broker->config->sqlite.resend_interval_ms;
+    for (uint32_t i = 0; can_send(session) && i < outbound->inflight_capacity; i++) {
+        struct inflight *exchange = &outbound->inflight[i];
+        if (exchange->packet_identifier != 0 &&
+            (uint32_t)worker->now_ms - exchange->sent_ms >= interval_ms)
+            exchange_event(worker, session, exchange,
+                           exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_RESEND_DUE
+                                              : (uint8_t)OUTBOUND_QOS1_EVENT_RESEND_DUE);
+    }
+}
+
+/* ---- Shared subscriptions ---- */
+
+static bool of_group(uint32_t group, uint32_t wanted)
+{
+    return group != 0 && (wanted == 0 || group == wanted);
+}
+
+void outbound_leave_group(struct worker *worker, struct session *session, uint32_t group, bool ends)
+{
+    struct outbound *outbound = &session->outbound;
+    /* Oldest first; QoS 2 begun is never given to another [MQTT-4.8.2-5]. */
+    for (uint32_t i = 0; ends && i < outbound->inflight_capacity; i++) {
+        struct inflight *exchange = &outbound->inflight[i];
+        if (exchange->packet_identifier != 0 && exchange->qos == 1 &&
+            of_group(exchange->group, group) &&
+            dispatch_move(worker, session, exchange->message, exchange->group, exchange->owed))
+            exchange->owed = false;
+    }
+    for (uint32_t left = outbound->queue.count; left > 0; left--) {
+        struct queued entry = queue_pop(&outbound->queue);
+        if (of_group(entry.group, group) &&
+            dispatch_move(worker, session, entry.message, entry.group, entry.owed)) {
+            count_bytes(worker, outbound, entry.message, false);
+            message_drop(entry.message, 1);
+            identifiers_fini(&entry.identifiers);
+        } else {
+            CHECK(queue_push(&outbound->queue, &entry) == STATUS_OK);
+        }
+    }
 }
 
 /* ---- Connections come and go ---- */
@@ -625,7 +619,7 @@ static void load_inflight(struct session *session, const struct store_row *row)
 {
     struct outbound *outbound = &session->outbound;
     uint32_t slot = inflight_take(outbound);
-    CHECK(slot != NO_SLOT);
+    CHECK(slot != INFLIGHT_NO_SLOT);
     struct inflight *exchange = &outbound->inflight[slot];
     bool released = row->state == STORE_OUTBOUND_RELEASED;
     *exchange = (struct inflight){
@@ -752,5 +746,5 @@ void outbound_fini(struct worker *worker, struct outbound *outbound)
     free(outbound->inflight);
     free(outbound->resend);
     pid_map_fini(&outbound->by_identifier);
-    *outbound = (struct outbound){.inflight_free = NO_SLOT};
+    *outbound = (struct outbound){.inflight_free = INFLIGHT_NO_SLOT};
 }

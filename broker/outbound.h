@@ -27,6 +27,8 @@ struct inflight {
     bool owed;
     bool counted; /* holds a slot of the send quota on this connection */
     uint32_t next_free;
+    uint32_t group;
+    uint32_t sent_ms; /* the worker's clock, cut off: for resend_interval */
 };
 
 struct outbound {
@@ -58,11 +60,18 @@ void outbound_stored(struct worker *worker, struct session *session, uint16_t pa
 void outbound_connection_lost(struct session *session);
 /* Behind CONNACK: PUBRELs and PUBLISHes of earlier connections, then the queue [MQTT-4.4.0-1]. */
 void outbound_resume(struct worker *worker, struct session *session);
+/* Sends again what has not been answered for resend_interval: 3.1.1 and 3.1. */
+void outbound_resend_due(struct worker *worker, struct session *session);
 /* Asks the store for the session's state of an earlier run; outbound_loaded() gets the answer. */
 void outbound_load(struct worker *worker, struct session *session);
 void outbound_loaded(struct worker *worker, struct store_read *read /* takes */);
 /* Frees everything; the rows are the caller's. */
 void outbound_fini(struct worker *worker, struct outbound *outbound);
+
+/* Gives what came through a shared subscription (0: any) that the session has just left to other
+ * members. What has been begun stays, but for QoS 1 of a session that `ends`. */
+void outbound_leave_group(struct worker *worker, struct session *session, uint32_t group,
+                          bool ends);
 
 uint64_t outbound_count(const struct outbound *outbound);
 

@@ -12,6 +12,7 @@
 struct queued {
     struct message *message; /* one reference */
     struct identifiers identifiers;
+    uint32_t group; /* as in struct delivery */
     uint8_t qos;
     bool retain;
     bool owed; /* the store has a row */

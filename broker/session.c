@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "broker/connection.h"
-#include "broker/publish.h"
+#include "broker/dispatch.h"
 
 enum { SLAB_SESSIONS = 64 };
 
@@ -173,6 +173,8 @@ static void subscriptions_fini(struct worker *worker, struct session *session)
         free(subscription);
     }
     free(session->subscriptions);
+    session->subscriptions = NULL;
+    session->subscription_capacity = session->subscription_count = 0;
 }
 
 void session_forget(struct worker *worker, struct session *session)
@@ -197,6 +199,8 @@ void session_forget(struct worker *worker, struct session *session)
 /* Discards the Session State. The will machine has had SESSION_ENDED. */
 static void session_end(struct worker *worker, struct session *session)
 {
+    subscriptions_fini(worker, session);
+    outbound_leave_group(worker, session, 0, true);
     if (session->has_row)
         store_batch_session_end(worker_batch(worker), session->incarnation);
     uint64_t lost = outbound_count(&session->outbound);
@@ -248,7 +252,7 @@ static void will_publish(struct worker *worker, struct session *session)
     session->will.message = NULL; /* the reference moves */
     message->stored.received_at_ms = worker->store_now_ms;
     message->stored.publisher = session->incarnation;
-    publish_message(worker, message);
+    dispatch_message(worker, message);
     message_drop(message, 1);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "broker/connection.h"
-#include "broker/publish.h"
+#include "broker/dispatch.h"
 #include "broker/session.h"
 #include "protocol/topic.h"
 
@@ -29,6 +29,12 @@ static void record_subscription(struct worker *worker, const struct session *ses
     store_batch_subscribe(worker_batch(worker), session->incarnation, &row);
 }
 
+/* The number of a shared subscription: equal for all its members. */
+static uint32_t shared_group(const struct worker *worker, struct bytes text)
+{
+    return (uint32_t)hash_bytes(&worker->broker->key, text.data, text.size) | 1;
+}
+
 enum status subscription_restore(struct worker *worker, struct session *session, struct bytes text,
                                  uint8_t options, uint32_t identifier, struct subscription **out)
 {
@@ -49,6 +55,7 @@ enum status subscription_restore(struct worker *worker, struct session *session,
         .subscription_identifier = identifier,
         .home = session->home,
         .options = options,
+        .group = shared_group(worker, text),
     };
     struct bytes share = filter.kind == TOPIC_FILTER_SHARED ? filter.share_name : bytes_of(NULL, 0);
     enum status status = topic_index_add(worker->broker->index, share, filter.filter, &subscriber,
@@ -110,7 +117,7 @@ static void send_retained(struct worker *worker, struct session *session, struct
     for (uint32_t i = 0; i < visit.count; i++) {
         /* Sent because of the subscription: RETAIN is 1 whatever Retain As Published says
          * (5.0 section 3.3.1.3). */
-        publish_retained_to(worker, session, visit.found[i], qos, true, identifier);
+        dispatch_retained_to(worker, session, visit.found[i], qos, true, identifier);
         message_drop(visit.found[i], 1);
     }
     free(visit.found);
@@ -267,6 +274,8 @@ void unsubscribe_handle(struct connection *connection, const struct unsubscribe 
         }
         session_subscription_remove(session, &worker->broker->key, subscription);
         codes[count++] = REASON_SUCCESS;
+        if (topic_filter_parse(filter, true, &offset).kind == TOPIC_FILTER_SHARED)
+            outbound_leave_group(worker, session, shared_group(worker, filter), false);
     }
     struct packet unsuback = {.type = PACKET_UNSUBACK};
     unsuback.unsuback.packet_identifier = unsubscribe->packet_identifier;

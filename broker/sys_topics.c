@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "broker/publish.h"
+#include "broker/dispatch.h"
 #include "broker/worker.h"
 
 static void say(struct worker *worker, const char *topic, const char *format, ...)
@@ -24,7 +24,7 @@ static void say(struct worker *worker, const char *topic, const char *format, ..
         return;
     message->stored.retain = true;
     message->stored.received_at_ms = worker->store_now_ms;
-    publish_volatile(worker, message);
+    dispatch_volatile(worker, message);
     message_drop(message, 1);
 }
 

@@ -35,6 +35,7 @@ struct topic_index_entry {
     _Atomic uint64_t packed;  /* as in struct topic_match: one word, so never half changed */
     struct filter_node *node; /* writer's */
     uint32_t slot;            /* writer's */
+    uint32_t group;           /* as in struct subscriber */
 };
 
 struct topic_index {
@@ -403,6 +404,7 @@ enum status topic_index_add(struct topic_index *index, struct bytes share_name, 
         return STATUS_NO_MEMORY;
     entry->session = subscriber->session;
     entry->incarnation = subscriber->incarnation;
+    entry->group = subscriber->group;
     atomic_init(&entry->packed,
                 pack(subscriber->home, subscriber->options, subscriber->subscription_identifier));
 
@@ -510,6 +512,7 @@ static enum status collect_members(const struct filter_node *group, struct topic
             .subscription_identifier = (uint32_t)packed,
             .home = (uint16_t)(packed >> 48),
             .options = (uint8_t)(packed >> 32),
+            .group = entry->group,
         };
     }
     if (out->member_count == before)

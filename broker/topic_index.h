@@ -23,6 +23,7 @@ struct subscriber {
     uint64_t incarnation;
     uint32_t subscription_identifier; /* 0: none */
     uint16_t home;                    /* worker */
+    uint32_t group;                   /* of a shared subscription: the caller's number for it */
     uint8_t options;                  /* the Subscription Options byte: QoS, NL, RAP, RH */
 };
 

@@ -525,8 +525,11 @@ static void random_changes_agree_with_brute_force(void **state)
                 m->options = (uint8_t)draw(16);
                 m->identifier = draw(2) ? draw(1000) : 0;
                 m->entry = add_shared(index, m->share_name, m->filter,
-                                      (struct subscriber){session_of(m->session), 1, m->identifier,
-                                                          m->session % 4, m->options});
+                                      (struct subscriber){.session = session_of(m->session),
+                                                          .incarnation = 1,
+                                                          .subscription_identifier = m->identifier,
+                                                          .home = m->session % 4,
+                                                          .options = m->options});
                 count++;
             } else if (what < 8 && count > 0) {
                 unsigned i = draw(count);

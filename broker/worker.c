@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "broker/connection.h"
 #include "broker/listener.h"
-#include "broker/publish.h"
+#include "broker/dispatch.h"
 #include "broker/reclaim.h"
 #include "broker/session.h"
 #include "broker/sys_topics.h"
@@ -211,7 +211,7 @@ static void open_parcel(struct worker *worker, struct parcel *parcel)
     }
     struct delivery *deliveries = parcel->deliveries;
     for (uint32_t i = 0; i < parcel->group_count; i++) {
-        publish_deliver(worker, parcel->groups[i].message, deliveries, parcel->groups[i].count);
+        dispatch_deliver(worker, parcel->groups[i].message, deliveries, parcel->groups[i].count);
         message_drop(parcel->groups[i].message, 1);
         deliveries += parcel->groups[i].count;
     }
@@ -341,6 +341,20 @@ static void settle_started(struct worker *worker)
     }
 }
 
+/* NanoMQ's resend_interval. Off by default; on, it looks at every connection once an interval. */
+static void resend_fired(struct worker *worker, struct worker_timer *timer)
+{
+    for (struct list *node = worker->connections.next; node != &worker->connections;
+         node = node->next) {
+        struct connection *connection = CONTAINER_OF(node, struct connection, all);
+        if (connection->session != NULL && connection->version != MQTT_VERSION_5 &&
+            connection->session->outbound.inflight_count > 0)
+            outbound_resend_due(worker, connection->session);
+    }
+    worker_timer_set(worker, timer,
+                     worker->now_ms + worker->broker->config->sqlite.resend_interval_ms / 2 + 1);
+}
+
 static void begin_stop(struct worker *worker)
 {
     worker->stopping = true;
@@ -398,6 +412,9 @@ void *worker_run(void *argument)
     update_clock(worker);
     if (worker->index == 0)
         sys_topics_start(worker);
+    worker_timer_init(&worker->resend_timer, resend_fired);
+    if (worker->broker->config->sqlite.resend_interval_ms > 0)
+        worker_timer_set(worker, &worker->resend_timer, worker->now_ms);
     turn(worker, 0); /* sessions of the last run: their timers start now */
     while (!worker->stopping)
         turn(worker, sleep_time(worker));

@@ -42,6 +42,7 @@ struct delivery {
     struct session *session;
     uint64_t incarnation; /* rule 9: nothing matched for an ended session reaches its successor */
     struct identifiers identifiers;
+    uint32_t group; /* the shared subscription that chose this session; 0: none */
     uint8_t qos;
     bool retain;
     bool owed; /* the store has a row for it */
@@ -151,7 +152,7 @@ struct worker {
     struct session **slabs;
     uint32_t slab_count;
     struct list started; /* sessions from the store, to be settled on the first turn */
-    struct worker_timer sys_timer;
+    struct worker_timer sys_timer, resend_timer;
     uint64_t queued_bytes;    /* of messages that wait in memory for sessions */
     uint64_t volatile_number; /* of $SYS messages */
     bool stopping;

@@ -1,0 +1,280 @@
+/* What goes out on a connection: packets appended during a turn, written once at its end. */
+
+#include "broker/connection.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/check.h"
+#include "broker/alias.h"
+#include "broker/session.h"
+#include "fsm/machines.h"
+#include "tls/tls.h"
+
+enum {
+    LINGER_MS = 2000,         /* for the Client to read our last packet and close */
+    LINGER_STOPPING_MS = 200, /* the same while the broker stops */
+};
+
+void connection_send_bytes(struct connection *connection, const void *data, size_t size)
+{
+    if (connection->closed)
+        return;
+    if (buffer_append(&connection->output, data, size) != STATUS_OK) {
+        connection->closed = true; /* it reconnects and is owed the same again */
+        log_line(LOG_ERROR, "%s: out of memory: connection closed", connection->peer);
+    }
+    counter_add(&connection->worker->counters.messages_sent, 1);
+    connection_mark_unflushed(connection);
+}
+
+/* Room for `size` bytes at the end of the output, or NULL. */
+static uint8_t *output_reserve(struct connection *connection, size_t size)
+{
+    if (connection->closed)
+        return NULL;
+    if (buffer_reserve(&connection->output, size) != STATUS_OK) {
+        connection->closed = true;
+        connection_mark_unflushed(connection);
+        log_line(LOG_ERROR, "%s: out of memory: connection closed", connection->peer);
+        return NULL;
+    }
+    return connection->output.data + connection->output.size;
+}
+
+static void output_commit(struct connection *connection, size_t size)
+{
+    connection->output.size += size;
+    counter_add(&connection->worker->counters.messages_sent, 1);
+    connection_mark_unflushed(connection);
+}
+
+void connection_send(struct connection *connection, const struct packet *packet)
+{
+    enum mqtt_version version = (enum mqtt_version)connection->version;
+    size_t size = packet_encode(version, packet, NULL, 0);
+    uint8_t *out = output_reserve(connection, size);
+    if (out == NULL)
+        return;
+    packet_encode(version, packet, out, size);
+    output_commit(connection, size);
+}
+
+void connection_send_acknowledgement(struct connection *connection, enum packet_type type,
+                                     uint16_t packet_identifier, uint8_t reason_code,
+                                     const char *reason_string)
+{
+    bool v5 = connection->version == MQTT_VERSION_5;
+    if ((reason_code == 0 && reason_string == NULL) || !v5) { /* the common one, by hand */
+        uint8_t *out = output_reserve(connection, 4);
+        if (out == NULL)
+            return;
+        out[0] = (uint8_t)(type << 4 | (type == PACKET_PUBREL ? 2 : 0));
+        out[1] = 2;
+        put_u16(out + 2, packet_identifier);
+        output_commit(connection, 4);
+        return;
+    }
+    struct packet packet = {.type = type};
+    packet.acknowledgement.packet_identifier = packet_identifier;
+    packet.acknowledgement.reason_code = reason_code;
+    packet.acknowledgement.properties.present = 0;
+    packet.acknowledgement.properties.user_properties = bytes_of(NULL, 0);
+    if (reason_string != NULL && connection->request_problem_information) {
+        packet.acknowledgement.properties.present = 1u << PROPERTY_REASON_STRING;
+        packet.acknowledgement.properties.reason_string = bytes_of_text(reason_string);
+        if (packet_encode(MQTT_VERSION_5, &packet, NULL, 0) > connection->maximum_packet_size)
+            packet.acknowledgement.properties.present = 0; /* [MQTT-3.4.2-2] */
+    }
+    connection_send(connection, &packet);
+}
+
+static struct publish_head head_of(const struct connection *connection,
+                                   const struct message *message, uint8_t qos,
+                                   const struct identifiers *identifiers)
+{
+    const struct store_message *stored = &message->stored;
+    struct publish_head head = {
+        .qos = qos,
+        .packet_identifier = qos > 0, /* any: the size is the same */
+        .subscription_identifiers = identifiers_values(identifiers),
+        .subscription_identifier_count = identifiers->count,
+        .topic_name = stored->topic,
+        .properties = stored->properties,
+        .payload_size = stored->payload.size,
+    };
+    if (stored->has_expiry) { /* [MQTT-3.3.2-6] */
+        int64_t waited_s = (connection->worker->store_now_ms - stored->received_at_ms) / 1000;
+        head.has_message_expiry_interval = true;
+        head.message_expiry_interval_s =
+            waited_s < (int64_t)stored->expiry_interval_s
+                ? stored->expiry_interval_s - (uint32_t)(waited_s > 0 ? waited_s : 0)
+                : 0;
+    }
+    return head;
+}
+
+bool connection_publish_fits(const struct connection *connection, const struct message *message,
+                             uint8_t qos, const struct identifiers *identifiers)
+{
+    struct publish_head head = head_of(connection, message, qos, identifiers);
+    size_t packet_size;
+    publish_head_encode((enum mqtt_version)connection->version, &head, NULL, 0, &packet_size);
+    return packet_size <= connection->maximum_packet_size;
+}
+
+/* Gives the topic an alias where the Client takes them, and leaves the topic out when it knows it.
+ */
+static void use_alias(struct connection *connection, struct publish_head *head)
+{
+    enum { OUTBOUND_ALIASES = 16 }; /* looked through one by one */
+    if (connection->outbound_aliases == NULL) {
+        uint16_t maximum = connection->topic_alias_maximum < OUTBOUND_ALIASES
+                               ? connection->topic_alias_maximum
+                               : OUTBOUND_ALIASES;
+        connection->outbound_aliases = alias_table_new(maximum);
+        if (connection->outbound_aliases == NULL)
+            return;
+    }
+    bool fresh;
+    head->topic_alias = alias_assign(connection->outbound_aliases, head->topic_name, &fresh);
+    if (head->topic_alias != 0 && !fresh)
+        head->topic_name = bytes_of(NULL, 0);
+}
+
+enum send_result connection_send_publish(struct connection *connection,
+                                         const struct message *message, uint8_t qos, bool dup,
+                                         bool retain, uint16_t packet_identifier,
+                                         const struct identifiers *identifiers)
+{
+    enum { HEAD_MAX = 32 }; /* fixed header, lengths, identifier, alias, expiry */
+    enum mqtt_version version = (enum mqtt_version)connection->version;
+    struct publish_head head = head_of(connection, message, qos, identifiers);
+    head.dup = dup;
+    head.retain = retain;
+    head.packet_identifier = packet_identifier;
+    size_t bound = HEAD_MAX + head.topic_name.size + head.properties.size +
+                   5 * (size_t)head.subscription_identifier_count;
+    if (bound + head.payload_size > connection->maximum_packet_size &&
+        !connection_publish_fits(connection, message, qos, identifiers))
+        return SEND_TOO_LARGE; /* [MQTT-3.1.2-24] */
+    /* An alias adds three bytes: only where they cannot matter. */
+    if (connection->topic_alias_maximum > 0 &&
+        bound + head.payload_size <= connection->maximum_packet_size)
+        use_alias(connection, &head);
+    uint8_t *out = output_reserve(connection, bound + head.payload_size);
+    if (out == NULL)
+        return SEND_OK; /* the connection is closing: as good as lost on the way */
+    size_t packet_size;
+    size_t size = publish_head_encode(version, &head, out, bound, &packet_size);
+    CHECK(size <= bound);
+    put_bytes(out + size, message->stored.payload);
+    output_commit(connection, size + head.payload_size);
+    counter_add(&connection->worker->counters.publish_sent, 1);
+    return SEND_OK;
+}
+
+/* Sends what it can. Returns the number of bytes, 0 when the socket takes no more, -1 on failure.
+ */
+static ssize_t send_some(struct connection *connection, const uint8_t *data, size_t size)
+{
+    ssize_t sent = send(connection->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+        counter_add(&connection->worker->counters.bytes_sent, (uint64_t)sent);
+        return sent;
+    }
+    return errno == EAGAIN || errno == EINTR ? 0 : -1;
+}
+
+static void output_sent(struct connection *connection, size_t size)
+{
+    connection->output_sent += size;
+    if (connection->output_sent == connection->output.size) {
+        connection->output.size = connection->output_sent = 0;
+        if (connection->output.capacity > 0)
+            buffer_fini(&connection->output);
+    } else if (connection->output_sent > 512 * 1024) {
+        buffer_consume(&connection->output, connection->output_sent);
+        connection->output_sent = 0;
+    }
+}
+
+static bool flush_plain(struct connection *connection)
+{
+    size_t backlog = connection_backlog(connection);
+    if (backlog == 0)
+        return true;
+    ssize_t sent =
+        send_some(connection, connection->output.data + connection->output_sent, backlog);
+    if (sent < 0)
+        return false;
+    output_sent(connection, (size_t)sent);
+    return true;
+}
+
+static bool flush_tls(struct connection *connection)
+{
+    for (;;) {
+        struct bytes cipher = tls_output(connection->tls);
+        while (cipher.size > 0) {
+            ssize_t sent = send_some(connection, cipher.data, cipher.size);
+            if (sent < 0)
+                return false;
+            if (sent == 0)
+                return true;
+            tls_output_consume(connection->tls, (size_t)sent);
+            cipher = tls_output(connection->tls);
+        }
+        size_t backlog = connection_backlog(connection);
+        if (backlog == 0 || !tls_established(connection->tls))
+            return true;
+        size_t part = backlog < 64 * 1024 ? backlog : 64 * 1024;
+        if (tls_write(connection->tls, connection->output.data + connection->output_sent, part) !=
+            TLS_OK)
+            return false;
+        output_sent(connection, part);
+    }
+}
+
+static size_t unsent(const struct connection *connection)
+{
+    return connection_backlog(connection) +
+           (connection->tls != NULL ? tls_output(connection->tls).size : 0);
+}
+
+/* Everything is out: say so to the peer, and wait for it to close so that nothing is lost to a
+ * reset. */
+static void finish(struct connection *connection)
+{
+    if (connection->shut)
+        return;
+    if (connection->tls != NULL) {
+        tls_shutdown(connection->tls);
+        flush_tls(connection);
+    }
+    connection->shut = true;
+    shutdown(connection->fd, SHUT_WR);
+    worker_timer_set(connection->worker, &connection->timer,
+                     connection->worker->now_ms +
+                         (connection->worker->stopping ? LINGER_STOPPING_MS : LINGER_MS));
+    connection->input_left = true;
+    if (list_empty(&connection->ready))
+        list_append(&connection->worker->ready, &connection->ready);
+}
+
+void connection_flush(struct connection *connection)
+{
+    size_t before = unsent(connection);
+    bool works = connection->tls != NULL ? flush_tls(connection) : flush_plain(connection);
+    if (connection->closed)
+        return;
+    if (!works) {
+        connection_peer_closed(connection, strerror(errno));
+        return;
+    }
+    if (connection->draining && unsent(connection) == 0)
+        finish(connection);
+    else if (connection->session != NULL && before > 0 && unsent(connection) < before &&
+             connection->state == CONNECTION_STATE_CONNECTED)
+        outbound_pump(connection->worker, connection->session);
+}

@@ -1,0 +1,62 @@
+/* From a message to the sessions it is owed to: who matches, the one delta that records it all, and
+ * delivery here and on other workers. On the publisher's home worker. */
+#ifndef BROKER_DISPATCH_H
+#define BROKER_DISPATCH_H
+
+#include "broker/worker.h"
+
+struct session;
+
+/* What dispatch_collect() found, in the worker's scratch. */
+struct collection {
+    uint32_t count, owed_count;
+    uint32_t full; /* sessions whose queue has no room (rule 22) */
+    bool urgent;
+};
+
+/* Fills the worker's scratch with everyone the message is for. False: no memory. */
+bool dispatch_collect(struct worker *worker, const struct store_message *message,
+                      struct collection *out);
+/* One publish, one delta in the turn's batch, with the inbound QoS 2 identifier of a stored publisher
+ * (0: none). True when there was something to record. */
+bool dispatch_record(struct worker *worker, struct message *message, const struct collection *found,
+                     uint64_t inbound_incarnation, uint16_t packet_identifier);
+/* Hands deliveries to their homes; takes their identifiers. */
+void dispatch_run(struct worker *worker, struct message *message, struct delivery *deliveries,
+                  uint32_t count);
+/* Deliveries whose home is here. */
+void dispatch_deliver(struct worker *worker, struct message *message, struct delivery *deliveries,
+                      uint32_t count);
+
+/* A routed message that waits for the disk before it is delivered. */
+struct dispatch {
+    struct message *message; /* one reference */
+    uint64_t index_version;  /* of the topic index when it was routed */
+    uint32_t count;
+    struct delivery deliveries[];
+};
+
+/* Of what the scratch holds. */
+struct dispatch *dispatch_new(const struct worker *worker, struct message *message,
+                              const struct collection *found, uint64_t version);
+/* Delivers what has been recorded, and retains it where it says so. Takes the dispatch. */
+void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch);
+void dispatch_free(struct dispatch *dispatch);
+
+/* Publishes a message of the broker's own or a Will Message: records, routes, delivers. Its `stored`
+ * fields but the number are set. */
+void dispatch_message(struct worker *worker, struct message *message);
+
+/* The same for what the broker says of itself: retained, never stored. QoS 0 only. */
+void dispatch_volatile(struct worker *worker, struct message *message);
+
+/* Delivers one retained message to one session because of a new subscription. */
+void dispatch_retained_to(struct worker *worker, struct session *session, struct message *retained,
+                          uint8_t qos, bool retain, uint32_t subscription_identifier);
+
+/* Gives an unsent message of a shared subscription to another of its members, in one delta with its
+ * end at the first (rule 23). False: there is no other. */
+bool dispatch_move(struct worker *worker, const struct session *from, struct message *message,
+                   uint32_t group, bool owed);
+
+#endif
