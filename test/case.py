@@ -182,6 +182,8 @@ class Context:
             raise Skip(f"{what} is Holdfast's own")
 
     def finish(self):
+        for client in self.opened:
+            client.close()
         if self.broker is not None:
             self.broker.finish()
 

@@ -137,8 +137,6 @@ def reason_codes():
                mqtt.acknowledgement(kind, 1, code), EITHER, FIVE)
     yield "DISCONNECT with Reason Code 0x8E", mqtt.disconnect(5, 0x8E, {}), EITHER, FIVE
     yield "DISCONNECT with Reason Code 0x01", mqtt.disconnect(5, 0x01, {}), EITHER, FIVE
-    yield ("DISCONNECT with a Server Reference",
-           mqtt.disconnect(5, 0, {"server_reference": "x"}), EITHER, FIVE)
     yield "DISCONNECT with a body before MQTT 5", mqtt.packet(DISCONNECT, b"\0"), EITHER, (4,)
 
 

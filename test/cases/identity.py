@@ -112,17 +112,17 @@ def nothing_published_to_an_ended_session_reaches_its_successor(t, version, work
     t.check_store_is_empty()
 
 
-@case("rule 9", "MQTT-3.1.2-4", over=VERSIONS)
-def nothing_of_an_ended_session_comes_back_with_a_kill(t, version):
+@case("rule 9", "MQTT-3.1.2-4")
+def nothing_of_an_ended_session_comes_back_with_a_kill(t):
     t.start()
-    t.away("one", "flood", version=version, qos=2)
-    publisher = t.client("publisher", version)
+    t.away("one", "flood", qos=2)
+    publisher = t.client("publisher")
     for number in range(50):
         publisher.publish("flood", b"%d" % number, qos=2)
-    t.client("one", version, stored=True, clean=True).subscribe("own", qos=1)
+    t.client("one", stored=True, clean=True).subscribe("own", qos=1)
     t.broker.kill_and_restart()
-    successor = t.back("one", version)
-    publisher = t.client("publisher", version)
+    successor = t.back("one")
+    publisher = t.client("publisher")
     publisher.publish("flood", b"x", qos=2)
     t.silence(successor, publisher, "own")
     successor.unsubscribe("own")

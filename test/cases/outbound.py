@@ -162,6 +162,7 @@ def exchanges_in_every_state_are_resumed_together(t, version, killed):
     for packet_id in ids[3:]:
         finish(subscriber, packet_id)
     subscriber.disconnect()
+    t.client("witness", version, clean=True).disconnect()
     t.broker.stop()
     t.check_store_is_empty()
 

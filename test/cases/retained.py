@@ -14,6 +14,7 @@ def the_last_retained_message_goes_to_new_subscribers(t, version, qos):
     for content in (b"one", b"two"):
         publisher.publish("a/b", content, qos, retain=True)
     publisher.publish("a/b", b"not retained", qos)
+    publisher.settle()
     for topic_filter in ("a/b", "a/+", "#"):
         reader = t.client("reader", version)
         reader.subscribe(topic_filter, qos=1)
@@ -34,6 +35,7 @@ def an_empty_payload_deletes_the_retained_message(t, version, qos):
     live.message(payload=b"", retain=False)
     publisher.publish("a", b"", qos)
     live.message(payload=b"", retain=False)
+    publisher.settle()
     reader = t.client("reader", version)
     reader.subscribe("a", qos=1)
     reader.expect_nothing()
