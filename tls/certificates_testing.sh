@@ -46,6 +46,7 @@ issue middle /CN=middle ca "$for_authority"
 issue server /CN=localhost middle "$for_server"
 cat server.pem middle.pem >chain.pem
 openssl genrsa -out rsa.key 2048
+issue foreign /CN=localhost other-ca "$for_server"
 issue rsa /CN=localhost ca "$for_server"
 
 issue client /O=Acme/CN=sensor-7 ca "$for_client"

@@ -94,13 +94,6 @@ static bool pem_holds(const struct buffer *pem, const char *what)
     return memmem(pem->data, pem->size, what, strlen(what)) != NULL;
 }
 
-static void wipe(struct buffer *buffer)
-{
-    if (buffer->data != NULL)
-        explicit_bzero(buffer->data, buffer->capacity);
-    buffer_fini(buffer);
-}
-
 /* ---- Certificate and key ---- */
 
 static enum status use_certificate(struct making *making, const struct buffer *pem)
@@ -127,14 +120,10 @@ static enum status use_key(struct making *making, const struct buffer *pem)
                       "%s: the key is encrypted; store it without a passphrase", path);
     int result = wolfSSL_CTX_use_PrivateKey_buffer(making->ctx, pem->data, (long)pem->size,
                                                    WOLFSSL_FILETYPE_PEM);
-    if (result != WOLFSSL_SUCCESS)
-        return refuse(making, STATUS_INVALID, "%s: not usable as a private key: %s", path,
-                      tls_error_words(result, words, sizeof words));
-    if (wolfSSL_CTX_check_private_key(making->ctx) != WOLFSSL_SUCCESS)
-        return refuse(making, STATUS_INVALID,
-                      "%s: the key does not belong to the certificate in %s", path,
-                      making->options->certificate);
-    return STATUS_OK;
+    if (result == WOLFSSL_SUCCESS)
+        return STATUS_OK;
+    return refuse(making, STATUS_INVALID, "%s: not usable as a private key: %s", path,
+                  tls_error_words(result, words, sizeof words));
 }
 
 /* ---- Authorities ---- */
@@ -175,14 +164,12 @@ static enum status use_authority(struct making *making, struct bytes pem, unsign
     const char *path = making->options->ca;
     int result = load_authority(making->ctx, pem, WOLFSSL_LOAD_FLAG_NONE);
     tls_error_words(result, words, sizeof words);
-    if (result == ASN_AFTER_DATE_E) {
+    if (result == ASN_BEFORE_DATE_E)
+        result = load_authority(making->ctx, pem, WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY);
+    if (result == ASN_AFTER_DATE_E || result == ASN_BEFORE_DATE_E) {
         log_line(LOG_WARNING, "%s: certificate %u: %s; clients of this authority will be refused",
                  path, number, words);
         return STATUS_OK;
-    }
-    if (result == ASN_BEFORE_DATE_E) {
-        log_line(LOG_WARNING, "%s: certificate %u: %s", path, number, words);
-        result = load_authority(making->ctx, pem, WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY);
     }
     *usable += result == WOLFSSL_SUCCESS;
     if (result == WOLFSSL_SUCCESS)
@@ -202,35 +189,62 @@ static enum status use_authorities(struct making *making, const struct buffer *p
     if (number == 0)
         return refuse(making, STATUS_INVALID, "%s: holds no certificate", making->options->ca);
     if (usable == 0)
-        return refuse(making, STATUS_INVALID, "%s: every certificate in it has expired",
+        return refuse(making, STATUS_INVALID, "%s: no certificate in it is valid at this time",
                       making->options->ca);
     return STATUS_OK;
 }
 
-static enum status load_file(struct making *making, const char *path,
-                             enum status (*use)(struct making *, const struct buffer *))
+static enum status load_pair(struct making *making, struct buffer *certificate, struct buffer *key)
 {
-    struct buffer pem = {0};
-    enum status status = read_pem(making, path, &pem);
-    if (status == STATUS_OK)
-        status = use(making, &pem);
-    wipe(&pem);
+    const struct tls_options *options = making->options;
+    TRY(read_pem(making, options->certificate, certificate));
+    TRY(use_certificate(making, certificate));
+    TRY(read_pem(making, options->key, key));
+    TRY(use_key(making, key));
+    switch (tls_key_trial(certificate, key)) {
+    case TLS_KEY_FITS:
+        return STATUS_OK;
+    case TLS_KEY_WRONG_USE:
+        log_line(
+            LOG_WARNING,
+            "%s: the certificate is not meant for TLS servers (key usage, extended key usage); "
+            "clients will refuse it",
+            options->certificate);
+        return STATUS_OK;
+    default:
+        return refuse(making, STATUS_INVALID,
+                      "%s: the key does not belong to the certificate in %s", options->key,
+                      options->certificate);
+    }
+}
+
+static enum status load_certificate(struct making *making)
+{
+    struct buffer certificate = {0};
+    struct buffer key = {0};
+    if (making->options->certificate == NULL || making->options->key == NULL)
+        return refuse(making, STATUS_INVALID, "TLS needs a certificate and a key");
+    enum status status = load_pair(making, &certificate, &key);
+    buffer_fini(&certificate);
+    if (key.data != NULL)
+        explicit_bzero(key.data, key.capacity);
+    buffer_fini(&key);
     return status;
 }
 
-static enum status load_files(struct making *making)
+static enum status load_authorities(struct making *making)
 {
-    const struct tls_options *options = making->options;
-    if (options->certificate == NULL || options->key == NULL)
-        return refuse(making, STATUS_INVALID, "TLS needs a certificate and a key");
-    TRY(load_file(making, options->certificate, use_certificate));
-    TRY(load_file(making, options->key, use_key));
-    if (options->client_certificate == TLS_CLIENT_NONE)
+    struct buffer pem = {0};
+    if (making->options->client_certificate == TLS_CLIENT_NONE)
         return STATUS_OK;
-    if (options->ca == NULL)
+    if (making->options->ca == NULL)
         return refuse(making, STATUS_INVALID,
                       "client certificates are asked for, and no 'ca' says whose are good");
-    return load_file(making, options->ca, use_authorities);
+    enum status status = read_pem(making, making->options->ca, &pem);
+    if (status == STATUS_OK)
+        status = use_authorities(making, &pem);
+    buffer_fini(&pem);
+    return status;
 }
 
 /* ---- What is offered ---- */
@@ -287,7 +301,8 @@ static enum status configure(struct making *making)
     TRY(use_ciphers(making));
     TRY(use_resumption(making));
     use_client_certificates(making);
-    return load_files(making);
+    TRY(load_certificate(making));
+    return load_authorities(making);
 }
 
 enum status tls_context_new(const struct tls_options *options, struct tls_context **out,
