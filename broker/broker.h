@@ -35,8 +35,8 @@ struct broker {
     unsigned worker_count;
     struct listener *listeners;
     unsigned listener_count;
-    int64_t store_base_ms; /* store time = this + boot clock */
-    uint64_t first_number; /* messages of this run have higher numbers */
+    int64_t store_base_ms;       /* store time = this + boot clock */
+    uint64_t first_number;       /* messages of this run have higher numbers */
     uint64_t queue_memory_bytes; /* per worker: above it, bodies that the disk has leave memory */
     uint64_t started_ms;
     _Atomic uint32_t next_incarnation; /* lower half; the upper half is store_boot() */

@@ -394,8 +394,8 @@ enum status config_load_text(const char *path, struct bytes text, struct config 
     return status;
 }
 
-/* Ours and not libconfuse's, which ends the process when it is given a directory. Pipes are welcome:
- * -c /dev/stdin. */
+/* Ours and not libconfuse's, which ends the process when it is given a directory. Pipes are
+ * welcome: -c /dev/stdin. */
 static enum status read_all(int fd, const char *path, struct buffer *out, char *error,
                             size_t error_size)
 {

@@ -1,8 +1,9 @@
 /* The configuration: read once at start, immutable afterwards, shared by all threads.
  *
- * Every option is declared in config_option.def (name, type, unit, default, range, help). The parser,
- * --check-config, --help-config and docs/configuration.md come from that table; this struct is where
- * its values go. */
+ * Every option is declared in config_option.def (name, type, unit, default, range, help). The
+ * parser,
+ * --check-config, --help-config and docs/configuration.md come from that table; this struct is
+ * where its values go. */
 #ifndef BROKER_CONFIG_H
 #define BROKER_CONFIG_H
 

@@ -259,8 +259,8 @@ static int on_section_end(cfg_t *root, cfg_opt_t *opt)
 
 /* ---- The tables that libconfuse wants ---- */
 
-/* Every option is a text to libconfuse: its numbers take 010 for octal, and what it says about values
- * names no range. */
+/* Every option is a text to libconfuse: its numbers take 010 for octal, and what it says about
+ * values names no range. */
 static void declare_options(enum config_section section, cfg_opt_t *out)
 {
     size_t used = 0;

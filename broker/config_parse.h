@@ -16,8 +16,8 @@ struct config_parse_handler {
                           const char *value, char *why, size_t why_size);
 };
 
-/* INVALID: `error` says "path:line: what is wrong". libconfuse is not reentrant, so neither is this:
- * one thread, before the others start. */
+/* INVALID: `error` says "path:line: what is wrong". libconfuse is not reentrant, so neither is
+ * this: one thread, before the others start. */
 enum status MUST_USE config_parse(const char *path, struct bytes text,
                                   const struct config_parse_handler *handler, char *error,
                                   size_t error_size);

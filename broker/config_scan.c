@@ -65,7 +65,8 @@ static enum status skip_block_comment(struct scan *scan)
     return refuse(scan, begin, "the comment that begins here does not end");
 }
 
-/* A string ends on its line: nothing here needs more, and so a forgotten quote is found where it is. */
+/* A string ends on its line: nothing here needs more, and so a forgotten quote is found where it
+ * is. */
 static enum status pass_string(struct scan *scan)
 {
     char quote = peek(scan, 0);

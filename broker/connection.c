@@ -312,8 +312,8 @@ static bool can_process(const struct connection *connection)
             connection->state == CONNECTION_STATE_CONNECTED);
 }
 
-/* Of a CONNECT that was refused: the version to answer it in, or 0 where it has to be closed without
- * a CONNACK. A level that we do not know is told what we know [MQTT-3.1.2-2]. */
+/* Of a CONNECT that was refused: the version to answer it in, or 0 where it has to be closed
+ * without a CONNACK. A level that we do not know is told what we know [MQTT-3.1.2-2]. */
 static uint8_t claimed_version(const uint8_t *body, size_t size)
 {
     static const uint8_t name[] = {0, 4, 'M', 'Q', 'T', 'T'};

@@ -17,8 +17,8 @@ struct collection {
 /* Fills the worker's scratch with everyone the message is for. False: no memory. */
 bool dispatch_collect(struct worker *worker, const struct store_message *message,
                       struct collection *out);
-/* One publish, one delta in the turn's batch, with the inbound QoS 2 identifier of a stored publisher
- * (0: none). True when there was something to record. */
+/* One publish, one delta in the turn's batch, with the inbound QoS 2 identifier of a stored
+ * publisher (0: none). True when there was something to record. */
 bool dispatch_record(struct worker *worker, struct message *message, const struct collection *found,
                      uint64_t inbound_incarnation, uint16_t packet_identifier);
 /* Hands deliveries to their homes; takes their identifiers. */
@@ -43,8 +43,8 @@ struct dispatch *dispatch_new(const struct worker *worker, struct message *messa
 void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch);
 void dispatch_free(struct dispatch *dispatch);
 
-/* Publishes a message of the broker's own or a Will Message: records, routes, delivers. Its `stored`
- * fields but the number are set. */
+/* Publishes a message of the broker's own or a Will Message: records, routes, delivers. Its
+ * `stored` fields but the number are set. */
 void dispatch_message(struct worker *worker, struct message *message);
 
 /* The same for what the broker says of itself: retained, never stored. QoS 0 only. */

@@ -8,9 +8,9 @@
 
 enum { CACHE_LINE = 64 };
 
-/* `posted` and `taken` count for ever; a letter's place is its count modulo the ring's size, a power
- * of two. Each side keeps its own count and its last look at the other's on a cache line of its own,
- * so that it reads the other's line only when the mailbox seems full or empty. */
+/* `posted` and `taken` count for ever; a letter's place is its count modulo the ring's size, a
+ * power of two. Each side keeps its own count and its last look at the other's on a cache line of
+ * its own, so that it reads the other's line only when the mailbox seems full or empty. */
 struct mailbox {
     size_t capacity;
     size_t mask;

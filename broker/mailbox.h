@@ -1,7 +1,7 @@
 /* A bounded queue of pointers from one thread to one other thread, without locks.
  *
- * One thread posts, one takes; both sides never wait. What the poster wrote before mailbox_post() is
- * seen by the taker. Waking the taker is the caller's business. */
+ * One thread posts, one takes; both sides never wait. What the poster wrote before mailbox_post()
+ * is seen by the taker. Waking the taker is the caller's business. */
 #ifndef BROKER_MAILBOX_H
 #define BROKER_MAILBOX_H
 
@@ -12,7 +12,8 @@ struct mailbox;
 
 /* Holds up to `capacity` (at least 1) letters. NULL when there is no memory. */
 struct mailbox *mailbox_new(size_t capacity);
-/* Both threads are done with it. Letters that are still inside are the caller's, who takes them first. */
+/* Both threads are done with it. Letters that are still inside are the caller's, who takes them
+ * first. */
 void mailbox_free(struct mailbox *mailbox);
 
 /* Poster: false when the mailbox is full. `letter` is not NULL. */

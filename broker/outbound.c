@@ -360,8 +360,8 @@ void outbound_pump(struct worker *worker, struct session *session)
 
 /* ---- Paging out ---- */
 
-/* Lets go of the bodies that the disk has, oldest first; their numbers stay, in order. A Client that
- * is reading keeps what it is about to get. */
+/* Lets go of the bodies that the disk has, oldest first; their numbers stay, in order. A Client
+ * that is reading keeps what it is about to get. */
 static void page_out(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;

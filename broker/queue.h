@@ -1,5 +1,5 @@
-/* The rings of a session's queue: messages in memory, and the numbers of those whose bodies are in the
- * store only. One thread; empty costs no memory. */
+/* The rings of a session's queue: messages in memory, and the numbers of those whose bodies are in
+ * the store only. One thread; empty costs no memory. */
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H
 

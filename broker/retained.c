@@ -1,10 +1,10 @@
-/* A tree of topic levels with children that can be walked, so that a filter visits no more than what
- * it matches.
+/* A tree of topic levels with children that can be walked, so that a filter visits no more than
+ * what it matches.
  *
- * A node's state is one word: a message, or "none since number N", so that the higher number wins by
- * compare-and-swap. A removal leaves its number behind, because a setter with a lower one may still
- * be under way on another worker; the last removals are kept, in a ring, and a node goes when its
- * removal leaves the ring. GONE closes a node for setters that found it before it went. */
+ * A node's state is one word: a message, or "none since number N", so that the higher number wins
+ * by compare-and-swap. A removal leaves its number behind, because a setter with a lower one may
+ * still be under way on another worker; the last removals are kept, in a ring, and a node goes when
+ * its removal leaves the ring. GONE closes a node for setters that found it before it went. */
 #include "broker/retained.h"
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
-/* Routes are built from matches in one allocation each and kept in a set-associative table: a set is
- * one cache line of four hashes and four routes, the victim is drawn. A hit is one hash, one line of
- * the table, and one comparison with the topic that stands in the route's own first lines. */
+/* Routes are built from matches in one allocation each and kept in a set-associative table: a set
+ * is one cache line of four hashes and four routes, the victim is drawn. A hit is one hash, one
+ * line of the table, and one comparison with the topic that stands in the route's own first lines.
+ */
 #include "broker/route.h"
 
 #include <stdalign.h>
@@ -218,8 +219,8 @@ static struct counts count_all(const struct topic_match *matches, uint32_t count
     return out;
 }
 
-/* Merges one session's matches; with `skip_no_local` those that have No Local are left out. Returns how
- * many went in. */
+/* Merges one session's matches; with `skip_no_local` those that have No Local are left out. Returns
+ * how many went in. */
 static uint32_t merge_session(const struct topic_match *matches, uint32_t count, bool skip_no_local,
                               uint32_t **identifiers, struct route_target *out)
 {

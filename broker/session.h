@@ -99,7 +99,8 @@ void session_write(struct worker *worker, struct session *session);
 /* The Network Connection has closed. `normally`: by a DISCONNECT that deletes the Will Message. */
 void session_disconnected(struct worker *worker, struct session *session, bool normally);
 
-/* The broker stops: its row stays that of a connected session, for the next start to see (rule 16). */
+/* The broker stops: its row stays that of a connected session, for the next start to see (rule 16).
+ */
 void session_suspended(struct session *session);
 
 /* At the first turn of a run, for a session from the store that was connected: it counts as

@@ -110,8 +110,9 @@ static void move_all(struct list *from, struct list *to)
     list_init(from);
 }
 
-/* `batch` is a list of its own, so a timer that `fire` sets for a time that has come goes to `overdue`
- * and waits for the next call: one that sets itself again and again cannot hold the worker here. */
+/* `batch` is a list of its own, so a timer that `fire` sets for a time that has come goes to
+ * `overdue` and waits for the next call: one that sets itself again and again cannot hold the
+ * worker here. */
 static void fire_all(struct list *batch, void (*fire)(void *context, struct timer *timer),
                      void *context)
 {

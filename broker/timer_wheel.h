@@ -2,8 +2,8 @@
  *
  * A timer sits at the level of the highest base-64 digit in which its due time differs from the
  * wheel's clock, in the slot of that digit. So every level only holds slots that are still to come,
- * every timer of a level is due before any of the level above, and the next slot is the lowest bit of
- * one bitmap. Eleven levels cover all of 64 bits: no due time is too far away.
+ * every timer of a level is due before any of the level above, and the next slot is the lowest bit
+ * of one bitmap. Eleven levels cover all of 64 bits: no due time is too far away.
  *
  * Set and cancel are O(1); a timer is moved once per level on its way down, ten times in the worst
  * case. Not thread-safe: a wheel and its timers belong to one worker. */
@@ -49,8 +49,9 @@ void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms);
 void timer_cancel(struct timer_wheel *wheel, struct timer *timer);
 
 /* Moves the clock to `now_ms` (never back) and fires what has come due, earliest first. A timer is
- * disarmed before `fire` is called, which may set and cancel any timer of the wheel and free this one.
- * One set for a time up to `now_ms` fires in the same call, unless its time had come already. */
+ * disarmed before `fire` is called, which may set and cancel any timer of the wheel and free this
+ * one. One set for a time up to `now_ms` fires in the same call, unless its time had come already.
+ */
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms,
                          void (*fire)(void *context, struct timer *timer), void *context);
 

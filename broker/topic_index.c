@@ -175,8 +175,8 @@ static size_t common_levels(struct bytes name, struct bytes wanted)
     return common;
 }
 
-/* Makes a chain of nodes of one level each for `levels`, the first of them not visible yet, and `leaf_name`
- * below it. NULL: no memory, nothing is left behind. */
+/* Makes a chain of nodes of one level each for `levels`, the first of them not visible yet, and
+ * `leaf_name` below it. NULL: no memory, nothing is left behind. */
 static struct filter_node *make_chain(struct topic_index *index, const struct filter_node *before,
                                       struct bytes levels, struct bytes leaf_name,
                                       struct filter_node **out_leaf)

@@ -1,6 +1,6 @@
 /* Readers against writers, for ThreadSanitizer above all. Every subscription has two
- * counters, raised before and after it is added or removed: while both are equal a route either must
- * or must not hold it. */
+ * counters, raised before and after it is added or removed: while both are equal a route either
+ * must or must not hold it. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,11 +2,11 @@
  *
  * All children of all nodes of one tree share this table, so that a node with a million children
  * costs no more than a million nodes with one. It is open addressing in 256 shards; the slots carry
- * 16 bits of the hash beside the pointer, so that a probe seldom touches a wrong node. A shard grows
- * by copying, and a growing shard stalls its writer for 1/256th of the whole.
+ * 16 bits of the hash beside the pointer, so that a probe seldom touches a wrong node. A shard
+ * grows by copying, and a growing shard stalls its writer for 1/256th of the whole.
  *
- * Finding takes no lock (readers: online, broker/reclaim.h). The writer is whoever holds the lock of
- * the tree. Nodes belong to the tree: it frees what it removed, by reclaim_defer(). */
+ * Finding takes no lock (readers: online, broker/reclaim.h). The writer is whoever holds the lock
+ * of the tree. Nodes belong to the tree: it frees what it removed, by reclaim_defer(). */
 #ifndef BROKER_TOPIC_TABLE_H
 #define BROKER_TOPIC_TABLE_H
 

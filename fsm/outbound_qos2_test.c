@@ -74,7 +74,8 @@ static void a_repeated_pubrec_is_answered_with_pubrel_again(void **state)
          {"PUBCOMP", "SETTLE FREE_QUOTA", "DONE"});
 }
 
-/* [MQTT-4.3.3-3] [MQTT-4.3.3-5]: only PUBREC counts, and PUBCOMP only for a PUBREL that was sent. */
+/* [MQTT-4.3.3-3] [MQTT-4.3.3-5]: only PUBREC counts, and PUBCOMP only for a PUBREL that was sent.
+ */
 static void answers_out_of_turn_change_nothing(void **state)
 {
     PLAY(machine, "QUEUED", {"SEND", "ASSIGN TAKE_QUOTA", "STORING"}, {"PUBREC", "", "STORING"},

@@ -251,8 +251,8 @@ static bool put_attribute(struct subject *subject, struct bytes *set)
 
 enum { RDN_MAX = 64 };
 
-/* RFC 4514 writes the last name first, so that the most specific one stands in front; the first CN of
- * the certificate is therefore the one that is put last. */
+/* RFC 4514 writes the last name first, so that the most specific one stands in front; the first CN
+ * of the certificate is therefore the one that is put last. */
 static enum status put_subject(struct subject *subject, struct bytes name)
 {
     struct bytes rdns[RDN_MAX];

@@ -1,8 +1,8 @@
 /* Who a certificate is for: the subject's names out of an X.509 certificate in DER.
  *
- * The certificate's signature is the caller's to verify. Anything that is not a well-formed subject is
- * refused rather than approximated: two certificates must never get one identity by being shortened
- * or by a character that is dropped. */
+ * The certificate's signature is the caller's to verify. Anything that is not a well-formed subject
+ * is refused rather than approximated: two certificates must never get one identity by being
+ * shortened or by a character that is dropped. */
 #ifndef TLS_IDENTITY_H
 #define TLS_IDENTITY_H
 

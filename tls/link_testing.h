@@ -1,4 +1,5 @@
-/* A wolfSSL client and our server, joined by memory that passes bytes in pieces of a chosen size. */
+/* A wolfSSL client and our server, joined by memory that passes bytes in pieces of a chosen size.
+ */
 #ifndef TLS_LINK_TESTING_H
 #define TLS_LINK_TESTING_H
 

@@ -177,8 +177,8 @@ static bool has_ended(const struct tls *tls)
     return tls->state == STATE_FAILED || tls->state == STATE_CLOSED;
 }
 
-/* A TLS connection begins with a handshake record. Whoever sends something else has most likely been
- * given the wrong port, and wolfSSL would call that a version error. */
+/* A TLS connection begins with a handshake record. Whoever sends something else has most likely
+ * been given the wrong port, and wolfSSL would call that a version error. */
 static enum tls_result check_first_byte(struct tls *tls, uint8_t byte)
 {
     enum { RECORD_HANDSHAKE = 22, RECORD_ALERT = 21, MQTT_CONNECT = 0x10 };
@@ -275,8 +275,8 @@ bool tls_established(const struct tls *tls)
 
 /* ---- Application data ---- */
 
-/* wolfSSL takes no more than the record it works on, so with nothing pending on either side there is
- * nothing to be had, and no need to ask. */
+/* wolfSSL takes no more than the record it works on, so with nothing pending on either side there
+ * is nothing to be had, and no need to ask. */
 static bool may_have_data(const struct tls *tls)
 {
     return queue_size(&tls->input) > 0 || wolfSSL_pending(tls->ssl) > 0;

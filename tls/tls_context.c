@@ -154,9 +154,9 @@ static int load_authority(WOLFSSL_CTX *ctx, struct bytes pem, unsigned flags)
                                              flags);
 }
 
-/* One by one, because wolfSSL is content when one of a whole bundle is usable, and says nothing about
- * the others. An expired one is left out; one that is not valid yet is taken, because a machine
- * without a battery starts in 1970 and must still start. */
+/* One by one, because wolfSSL is content when one of a whole bundle is usable, and says nothing
+ * about the others. An expired one is left out; one that is not valid yet is taken, because a
+ * machine without a battery starts in 1970 and must still start. */
 static enum status use_authority(struct making *making, struct bytes pem, unsigned number,
                                  unsigned *usable)
 {
@@ -259,9 +259,9 @@ static enum status use_ciphers(struct making *making)
     return refuse(making, STATUS_INVALID, "ciphers '%s': none of them is known", list);
 }
 
-/* A resumed session comes without the client's certificate, and with it without the identity that was
- * verified. So there is no resumption where certificates are asked for: not by ticket, and never by
- * the session cache, which wolfSSL has once for all contexts of the process. */
+/* A resumed session comes without the client's certificate, and with it without the identity that
+ * was verified. So there is no resumption where certificates are asked for: not by ticket, and
+ * never by the session cache, which wolfSSL has once for all contexts of the process. */
 static enum status use_resumption(struct making *making)
 {
     WOLFSSL_CTX *ctx = making->ctx;

@@ -300,8 +300,8 @@ static void an_expired_authority_is_left_out_and_an_early_one_taken(void **state
 
 /* ---- Resumption ---- */
 
-/* A client that was at `first` comes to `second` with its session. Where a ticket is refused, wolfSSL's
- * TLS 1.2 client gives up (RFC 5077 section 3.4 would have it go on); openssl's is in
+/* A client that was at `first` comes to `second` with its session. Where a ticket is refused,
+ * wolfSSL's TLS 1.2 client gives up (RFC 5077 section 3.4 would have it go on); openssl's is in
  * s_client_test.c. */
 static bool resumes(struct tls_context *first, struct tls_context *second,
                     struct link_client client)
