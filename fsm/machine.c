@@ -8,32 +8,32 @@
 #define FSM_MACHINE connection
 #define FSM_PREFIX CONNECTION
 #define FSM_DEF "fsm/connection.def"
-#include "fsm/machine_table.h"
+#include "fsm/machine_table.inc"
 
 #define FSM_MACHINE session
 #define FSM_PREFIX SESSION
 #define FSM_DEF "fsm/session.def"
-#include "fsm/machine_table.h"
+#include "fsm/machine_table.inc"
 
 #define FSM_MACHINE will
 #define FSM_PREFIX WILL
 #define FSM_DEF "fsm/will.def"
-#include "fsm/machine_table.h"
+#include "fsm/machine_table.inc"
 
 #define FSM_MACHINE inbound_qos2
 #define FSM_PREFIX INBOUND_QOS2
 #define FSM_DEF "fsm/inbound_qos2.def"
-#include "fsm/machine_table.h"
+#include "fsm/machine_table.inc"
 
 #define FSM_MACHINE outbound_qos1
 #define FSM_PREFIX OUTBOUND_QOS1
 #define FSM_DEF "fsm/outbound_qos1.def"
-#include "fsm/machine_table.h"
+#include "fsm/machine_table.inc"
 
 #define FSM_MACHINE outbound_qos2
 #define FSM_PREFIX OUTBOUND_QOS2
 #define FSM_DEF "fsm/outbound_qos2.def"
-#include "fsm/machine_table.h"
+#include "fsm/machine_table.inc"
 
 const struct fsm_machine *const fsm_machines[] = {
     &connection_machine,
