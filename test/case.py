@@ -67,9 +67,10 @@ def own_address():
 class Context:
     """What a case works with: `t`."""
 
-    def __init__(self, binary, dialect, directory, authority, overrides, seed):
-        self.binary, self.dialect, self.directory = binary, dialect, directory
-        self.authority, self.overrides = authority, overrides
+    def __init__(self, binary, directory, shared, seed):
+        self.binary, self.directory = binary, directory
+        self.dialect, self.authority = shared.dialect, shared.authority
+        self.overrides, self.sanitized = shared.overrides, shared.sanitized
         self.address = own_address()
         self.random = random.Random(seed)
         self.broker = None
@@ -167,6 +168,16 @@ class Context:
         left = store.left_over(self.broker.store)
         if left:
             raise AssertionError(f"left in the store: {left}")
+
+    # ---- Memory ----
+
+    def check_growth(self, before, megabytes):
+        """The broker's resident memory has not grown by more than this since `before`."""
+        if self.sanitized:
+            return  # a sanitizer keeps freed memory on purpose
+        growth = (self.broker.resident_bytes() - before) / (1 << 20)
+        if growth > megabytes:
+            raise AssertionError(f"the broker grew by {growth:.1f} MB, not {megabytes} at most")
 
     # ---- The rest ----
 

@@ -25,7 +25,7 @@ def parse(arguments):
     parser.add_argument("--all", action="store_true", help="the long cases too")
     parser.add_argument("--only", metavar="GLOB", action="append", default=[],
                         help="only cases whose name or file matches; may be repeated")
-    parser.add_argument("--jobs", metavar="N", type=int, default=2 * (os.cpu_count() or 1),
+    parser.add_argument("--jobs", metavar="N", type=int, default=4 * (os.cpu_count() or 1),
                         help="cases at a time (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="print the cases, run none")
     parser.add_argument("--patience", metavar="F", type=float,
@@ -134,8 +134,7 @@ def run_in_child(case, directory, options, shared, seed):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from case import Context, Skip
     from dialect import NotSupported
-    context = Context(options.binary, shared.dialect, directory, shared.authority,
-                      shared.overrides, seed)
+    context = Context(options.binary, directory, shared, seed)
     try:
         for program in case.needs:
             if shutil.which(program) is None:
@@ -166,6 +165,7 @@ class Shared:
         self.dialect = dialect.of(options.binary)
         self.authority = certificates.Authority(directory)
         self.overrides = overrides(options.set)
+        self.sanitized = is_sanitized(options.binary)
 
 
 def report(running, verdict, story, options):

@@ -253,6 +253,8 @@ def a_session_expiry_changed_at_disconnect_is_what_counts(t):
                                               ("longer", 1, 300, True)):
         client = t.client(client_id, clean=False, expiry=before)
         client.disconnect(props={} if after is None else {"session_expiry_interval": after})
+        # A DISCONNECT is not answered, so nothing says that it is durable but what is (rule 8).
+        t.client("publisher").publish("a", b"x", qos=1, retain=True)
         t.broker.kill_and_restart()
         if before == 1:
             t.pass_time(1.5)
