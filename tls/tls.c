@@ -334,7 +334,8 @@ void tls_shutdown(struct tls *tls)
 
 struct bytes tls_output(const struct tls *tls)
 {
-    return bytes_of(tls->output.buffer.data + tls->output.taken, queue_size(&tls->output));
+    size_t size = queue_size(&tls->output);
+    return bytes_of(size > 0 ? tls->output.buffer.data + tls->output.taken : NULL, size);
 }
 
 void tls_output_consume(struct tls *tls, size_t size)
