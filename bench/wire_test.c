@@ -42,7 +42,7 @@ static void a_frame_is_complete_only_with_its_last_byte(void **state)
     struct buffer out = {0};
     struct wire_message message = {.version = 4, .qos = 1, .topic = "t", .payload_size = 20000};
     wire_publish(&out, &message);
-    struct wire_frame frame;
+    struct wire_frame frame = {0};
     for (size_t size = 0; size < out.size; size++)
         assert_false(wire_next(out.data, size, &frame));
     assert_true(wire_next(out.data, out.size, &frame));
@@ -57,7 +57,7 @@ static void receive_maximum_is_found_among_the_properties(void **state)
 {
     static const uint8_t connack[] = {0x20, 16,  0,   0,    13, 0x25, 1,    0x12, 0,
                                       2,    '!', '!', 0x21, 0,  20,   0x24, 1,    0x99};
-    struct wire_frame frame;
+    struct wire_frame frame = {0};
     uint16_t receive_maximum = 0;
     assert_true(wire_next(connack, sizeof connack, &frame));
     assert_int_equal(wire_connack(&frame, 5, &receive_maximum), 0);
