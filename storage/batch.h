@@ -1,7 +1,7 @@
-/* What a batch is made of, for the storage thread. Deltas live in the batch's arena; the pending set
- * links the very same objects, so a publish is neither copied nor allocated again on its way to disk.
- * A batch belongs to its worker until submitted, then to the storage thread until it is popped
- * from the pending set, then to its worker again. */
+/* What a batch is made of, for the storage thread. Deltas live in the batch's arena; the pending
+ * set links the very same objects, so a publish is neither copied nor allocated again on its way
+ * to disk. A batch belongs to its worker until submitted, then to the storage thread until it is
+ * popped from the pending set, then to its worker again. */
 #ifndef STORAGE_BATCH_H
 #define STORAGE_BATCH_H
 

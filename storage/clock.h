@@ -1,4 +1,5 @@
-/* The clocks the store reads, and store time. A struct of functions, so that tests can put their own. */
+/* The clocks the store reads, and store time. A struct of functions, so that tests can put their
+ * own. */
 #ifndef STORAGE_CLOCK_H
 #define STORAGE_CLOCK_H
 

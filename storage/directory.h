@@ -1,4 +1,5 @@
-/* The files of a store besides SQLite's: the lock, the last LSN, the mark of damage; and where all are. */
+/* The files of a store besides SQLite's: the lock, the last LSN, the mark of damage; and where
+ * all are. */
 #ifndef STORAGE_DIRECTORY_H
 #define STORAGE_DIRECTORY_H
 

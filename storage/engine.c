@@ -106,7 +106,8 @@ static bool take_batches(struct store *store, uint64_t now_us)
 
 /* ---- Durable out ---- */
 
-/* Hands back the batches that nothing unwritten rests on, and says how far everything is durable. */
+/* Hands back the batches that nothing unwritten rests on, and says how far everything is
+ * durable. */
 static void publish_durable(struct store *store)
 {
     struct pending *pending = &store->engine.pending;
@@ -313,8 +314,9 @@ static void look_after_log(struct store *store)
         engine->checkpoint_asked_pages = pages;
         checkpoint_ask(&store->checkpointer);
     }
-    /* Under steady load the checkpointer never quite catches up, and the log begins anew only when it is
-     * copied to its end. So now and then the rest, which is small, is copied between two commits. */
+    /* Under steady load the checkpointer never quite catches up, and the log begins anew only
+     * when it is copied to its end. So now and then the rest, which is small, is copied between
+     * two commits. */
     if (pages >= LOG_PAGES_TOO_LONG && pages >= engine->checkpoint_forced_pages + LOG_PAGES &&
         !checkpoint_running(&store->checkpointer)) {
         engine->checkpoint_forced_pages = pages;

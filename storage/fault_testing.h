@@ -23,8 +23,8 @@ unsigned fault_failures(void); /* so far */
 
 /* Called before and after each sync, on the thread that syncs. */
 void fault_on_sync(void (*hook)(void *context), void *context);
-/* Writes into `directory` what the disk would hold if the power failed now: all that was synced, and, by the
- * seed, none, all or torn parts of what was not. Seed 0: none. */
+/* Writes into `directory` what the disk would hold if the power failed now: all that was synced,
+ * and, by the seed, none, all or torn parts of what was not. Seed 0: none. */
 void fault_power_loss(const char *directory, uint64_t seed);
 
 #endif

@@ -57,15 +57,16 @@ void history_init(struct history *history, uint64_t seed);
 void history_step(struct history *history, uint64_t lsn, struct store_batch *batch);
 uint32_t history_random(struct history *history, uint32_t below);
 
-/* What the model holds and what a database holds, one line per fact, sorted; on the heap. The database is
- * checked for consistency on the way. */
+/* What the model holds and what a database holds, one line per fact, sorted; on the heap. The
+ * database is checked for consistency on the way. */
 char *history_dump(const struct history *history);
 char *history_dump_database(const char *path);
 /* LSN of the database's last transaction. */
 uint64_t history_database_lsn(const char *path);
 
-/* Whether a file that is at `file` keeps every promise made when `promised` was durable and batches up
- * to `latest` had been made: what a later one has settled is owed to nobody, and need not be there. */
+/* Whether a file that is at `file` keeps every promise made when `promised` was durable and
+ * batches up to `latest` had been made: what a later one has settled is owed to nobody, and need
+ * not be there. */
 bool history_keeps(const struct history *file, const struct history *promised,
                    const struct history *latest);
 

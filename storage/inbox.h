@@ -1,7 +1,7 @@
-/* Hand-over between threads without locks: any thread pushes, one takes everything. Batches carry their LSN, so
- * the taker needs no order among workers, and a list that is swapped for an empty one needs no
- * protection against reuse. Sequentially consistent, so that it works with wake.h; one
- * exchange either way. */
+/* Hand-over between threads without locks: any thread pushes, one takes everything. Batches
+ * carry their LSN, so the taker needs no order among workers, and a list that is swapped for an
+ * empty one needs no protection against reuse. Sequentially consistent, so that it works with
+ * wake.h; one exchange either way. */
 #ifndef STORAGE_INBOX_H
 #define STORAGE_INBOX_H
 

@@ -93,17 +93,17 @@ struct store {
     } statistics;
 };
 
-/* open.c: opens, checks, migrates or salvages the database; fills meta, first_lsn, now_base, backlog,
- * the pending set's live sessions and the writer. */
+/* open.c: opens, checks, migrates or salvages the database; fills meta, first_lsn, now_base,
+ * backlog, the pending set's live sessions and the writer. */
 enum status MUST_USE open_database(struct store *store, char *error, size_t error_size);
 enum status MUST_USE open_load(struct store *store, const struct store_visitor *visitor);
 
 /* engine.c */
 void engine_init(struct store *store);
 void engine_fini(struct store *store);
-/* Does what can be done now. Returns for how long there is nothing to do, in microseconds: 0 = call again at
- * once, UINT64_MAX = until woken. `*nap`: only urgent work need wake it. A stepped runtime calls this
- * in place of the storage thread. */
+/* Does what can be done now. Returns for how long there is nothing to do, in microseconds: 0 =
+ * call again at once, UINT64_MAX = until woken. `*nap`: only urgent work need wake it. A stepped
+ * runtime calls this in place of the storage thread. */
 uint64_t engine_step(struct store *store, bool *nap);
 void *engine_main(void *store);
 /* At close, in place of the thread: writes what is left, with bounded patience. */

@@ -1,5 +1,6 @@
-/* A process that uses the store is killed at random moments. What it called durable must be in the file,
- * and the file must hold exactly the state after some batch. STORE_KILLS=1000 for more. */
+/* A process that uses the store is killed at random moments. What it called durable must be in
+ * the file, and the file must hold exactly the state after some batch. STORE_KILLS=1000 for
+ * more. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

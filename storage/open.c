@@ -3,8 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "storage/clock.h"
@@ -57,12 +56,39 @@ static void found_backlog(struct store *store, sqlite3_stmt *s)
         writer_add_ended(&store->engine.writer, incarnation);
 }
 
+/* A small database is checked page by page, a large one where a start has to look anyway; what else
+ * is damaged there is met later and salvaged at the next start. */
+static int check_if_small(sqlite3 *db)
+{
+    enum { SMALL_PAGES = 16384 }; /* 64 MB: some 100 ms */
+    sqlite3_stmt *s;
+    TRY_SQL(sqlite3_prepare_v2(db, "PRAGMA page_count", -1, &s, NULL));
+    bool small = sqlite3_step(s) == SQLITE_ROW && sqlite3_column_int64(s, 0) <= SMALL_PAGES;
+    TRY_SQL(sqlite3_finalize(s));
+    if (!small)
+        return SQLITE_OK;
+    TRY_SQL(sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s, NULL));
+    int rc = sqlite3_step(s);
+    const char *said = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : "";
+    bool damaged = rc == SQLITE_ROW && said != NULL && strcmp(said, "ok") != 0;
+    if (damaged)
+        log_line(LOG_WARNING, "store: %s", said);
+    int end = sqlite3_finalize(s);
+    return damaged ? SQLITE_CORRUPT : end;
+}
+
 static int scan_all(struct store *store, sqlite3 *db)
 {
+    TRY_SQL(check_if_small(db));
     TRY_SQL(scan(db, "SELECT * FROM session", found_session, store));
     TRY_SQL(scan(db, "SELECT * FROM subscription", NULL, store));
     TRY_SQL(scan(db, "SELECT * FROM inbound", NULL, store));
     TRY_SQL(scan(db, "SELECT * FROM retained", NULL, store));
+    TRY_SQL(scan(db, "SELECT topic FROM retained ORDER BY topic", NULL, store)); /* the index */
+    TRY_SQL(scan(db, "SELECT * FROM ended", NULL, store));
+    TRY_SQL(scan(db, "SELECT sequence FROM owed INDEXED BY owed_in_flight WHERE state <> 0", NULL,
+                 store));
+    TRY_SQL(scan(db, "SELECT min(number), max(number) FROM message", NULL, store));
     /* Incarnations without a session are at their end, noted in `ended` or not. */
     return scan(db, "SELECT incarnation, count(*) FROM owed GROUP BY incarnation", found_backlog,
                 store);
@@ -106,7 +132,14 @@ static int try_open(struct store *store, sqlite3 *db, bool *too_new)
     TRY_SQL(schema_read_meta(db, &store->meta));
     /* What the log holds may be known to the page cache only. Copy it, synced, before anything
      * rests on it. */
-    TRY_SQL(sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL));
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if ((rc & 0xff) == SQLITE_BUSY)
+        log_line(LOG_WARNING,
+                 "store: another program reads the database in \"%s\"; its "
+                 "write-ahead log could not be copied yet",
+                 store->directory.path);
+    else if (rc != SQLITE_OK)
+        return rc;
     writer_init(&store->engine.writer, path, store->options.secure_delete, &store->meta, 0);
     TRY_SQL(scan_all(store, db));
 
@@ -133,7 +166,9 @@ static enum status attempt(struct store *store, char *why, size_t why_size, bool
     if (rc == SQLITE_OK)
         rc = try_open(store, db, too_new);
     if (rc != SQLITE_OK) {
-        snprintf(why, why_size, "%s", db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+        snprintf(why, why_size, "%s",
+                 db != NULL && sqlite3_errcode(db) != SQLITE_OK ? sqlite3_errmsg(db)
+                                                                : sqlite3_errstr(rc));
         forget_scan(store);
     }
     if (rc != SQLITE_OK || *too_new) /* leave it as it is */
@@ -282,8 +317,8 @@ enum status open_load(struct store *store, const struct store_visitor *visitor)
     static const char *const texts[] = {
         "SELECT * FROM session ORDER BY incarnation",
         "SELECT * FROM subscription ORDER BY incarnation",
-        "SELECT number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
-        " properties, payload FROM retained ORDER BY number",
+        ("SELECT number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
+         " properties, payload FROM retained ORDER BY number"),
     };
     sqlite3 *db;
     sqlite3_stmt *s[3] = {NULL};

@@ -1,7 +1,7 @@
 /* What has been applied and is not in the database: the write-behind cache itself.
  *
- * Batches enter in LSN order, the writer takes what is left of them, and what is settled before that
- * cancels out. No I/O and no clock. docs/ordering.md says which delta waits for what. One
+ * Batches enter in LSN order, the writer takes what is left of them, and what is settled before
+ * that cancels out. No I/O and no clock. docs/ordering.md says which delta waits for what. One
  * thread at a time. */
 #ifndef STORAGE_PENDING_H
 #define STORAGE_PENDING_H

@@ -157,8 +157,8 @@ static void copy_owed(struct walk *walk)
     copy_columns(walk);
     if (salvage->error != SQLITE_OK || sqlite3_changes(salvage->to) == 1)
         return;
-    /* The body is gone. A QoS 2 exchange that has begun is closed by PUBREL before its identifier is
-     * used again; everything else is lost. */
+    /* The body is gone. A QoS 2 exchange that has begun is closed by PUBREL before its
+     * identifier is used again; everything else is lost. */
     bool begun =
         sqlite3_column_int(walk->select, 2) == 2 && sqlite3_column_int(walk->select, 4) != 0;
     if (begun) {
@@ -195,7 +195,8 @@ static uint64_t whole_table(struct salvage *salvage, const char *name, const cha
     return walk.copied;
 }
 
-/* Filters are not numbers, so holes are approached from both ends only. Returns whether all read. */
+/* Filters are not numbers, so holes are approached from both ends only. Returns whether all
+ * read. */
 static bool copy_subscriptions(struct salvage *salvage, sqlite3_stmt *const ways[2],
                                sqlite3_stmt *into, uint64_t incarnation)
 {

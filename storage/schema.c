@@ -8,9 +8,9 @@
 
 #include "base/bytes.h"
 
-/* Step i takes version i to i + 1. A step that has been released is never changed: to change the schema,
- * add one. Columns of a message are those of struct store_message, of a session those of struct
- * store_session; empty byte strings are NULL. */
+/* Step i takes version i to i + 1. A step that has been released is never changed: to change the
+ * schema, add one. Columns of a message are those of struct store_message, of a session those of
+ * struct store_session; empty byte strings are NULL. */
 static const char *const migrations[SCHEMA_VERSION] = {
     [0] = "CREATE TABLE meta("
           "  id INTEGER PRIMARY KEY CHECK(id = 1),"
@@ -109,7 +109,8 @@ int schema_connect(const char *path, enum schema_role role, bool secure_delete, 
         rc = pragma(db, "secure_delete", secure_delete);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
-    /* Read something, so that the log is open too: see "When a commit fails" in docs/ordering.md. */
+    /* Read something, so that the log is open too: see "When a commit fails" in
+     * docs/ordering.md. */
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
     return rc;

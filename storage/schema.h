@@ -27,13 +27,13 @@ struct schema_meta {
     int64_t wall_ms;   /* wall clock then */
 };
 
-/* Opens a connection and sets it up for its role; the writer's creates the file. SQLite's result code;
- * `*out` may be set even on failure, for its message; schema_disconnect takes both. */
+/* Opens a connection and sets it up for its role; the writer's creates the file. SQLite's result
+ * code; `*out` may be set even on failure, for its message; schema_disconnect takes both. */
 int schema_connect(const char *path, enum schema_role role, bool secure_delete, sqlite3 **out);
 void schema_disconnect(sqlite3 *db);
 
-/* user_version of the file, read without SQLite and so without touching it: -1 when there is no file or it
- * has no SQLite header. */
+/* user_version of the file, read without SQLite and so without touching it: -1 when there is no
+ * file or it has no SQLite header. */
 int64_t schema_peek_version(const char *path);
 /* Climbs the ladder of migrations from whatever version the database has, each in its own
  * transaction. */

@@ -38,6 +38,21 @@ static void reopen(void)
     store = fixture.store;
 }
 
+/* For what becomes true soon after the durable number has moved. */
+#define AWAIT(condition)                                                                           \
+    do {                                                                                           \
+        for (int await_ms_ = 0; await_ms_ < SOON_MS && !(condition); await_ms_++)                  \
+            usleep(1000);                                                                          \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+static struct store_statistics statistics(void)
+{
+    struct store_statistics now;
+    store_statistics(store, &now);
+    return now;
+}
+
 static void wait_durable(uint64_t lsn)
 {
     assert_true(fixture_wait_durable(store, lsn, SOON_MS));
@@ -234,19 +249,16 @@ static void what_is_settled_before_its_flush_is_never_written(void **state)
     fixture_open(&fixture);
     store = fixture.store;
     wait_durable(fixture_session(store, 1, "a"));
-    struct store_statistics before, after;
-    store_statistics(store, &before);
+    AWAIT(statistics().commits == 1);
     uint64_t number;
     uint64_t published = fixture_publish(store, 1, 1, 1, false, "x", &number);
     usleep(20000);
     assert_true(store_durable(store) < published);
     uint64_t settled = fixture_settled(store, 1, number);
     wait_durable(settled);
-    usleep(1000);
-    store_statistics(store, &after);
-    assert_int_equal(after.commits, before.commits);
-    assert_int_equal(after.messages_cancelled, before.messages_cancelled + 1);
-    assert_int_equal(after.dirty_messages, 0);
+    AWAIT(statistics().messages_cancelled == 1);
+    assert_int_equal(statistics().commits, 1);
+    assert_int_equal(statistics().dirty_messages, 0);
 }
 
 static void what_is_not_settled_is_written_after_commit_delay(void **state)
@@ -280,9 +292,7 @@ static void one_settles_and_the_other_keeps_the_body(void **state)
     assert_int_equal(read.row_count, 0);
     store_read_fini(&read);
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM message"), 0);
-    struct store_statistics statistics;
-    store_statistics(store, &statistics);
-    assert_int_equal(statistics.messages, 0);
+    AWAIT(statistics().messages == 0);
 }
 
 /* A settled row is weak: it waits for the interval, and holds nobody back. */
@@ -470,15 +480,9 @@ static void an_ended_session_is_gone_and_so_is_what_comes_late(void **state)
     wait_durable(fixture_publish(store, 1, 1, 1, true, "late", NULL));
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM session"), 1);
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM subscription"), 0);
-    for (int i = 0; i < 5000; i++) {
-        if (fixture_query(&fixture, "SELECT count(*) FROM owed WHERE incarnation = 1") == 0 &&
-            fixture_query(&fixture, "SELECT count(*) FROM ended") == 0)
-            break;
-        usleep(1000);
-    }
+    AWAIT(fixture_query(&fixture, "SELECT count(*) FROM ended") == 0);
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM owed"), 300);
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM message"), 300);
-    assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM ended"), 0);
     assert_int_equal(fixture_query(&fixture, "SELECT sum(owed) FROM message"), 300);
 }
 
@@ -493,12 +497,7 @@ static void rows_without_a_session_are_not_seen_and_are_deleted(void **state)
     fixture_exec(&fixture, "DELETE FROM session");
     fixture_open(&fixture);
     store = fixture.store;
-    for (int i = 0; i < 5000; i++) {
-        if (fixture_query(&fixture, "SELECT count(*) FROM owed") == 0)
-            break;
-        usleep(1000);
-    }
-    assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM owed"), 0);
+    AWAIT(fixture_query(&fixture, "SELECT count(*) FROM owed") == 0);
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM message"), 0);
 }
 
@@ -525,16 +524,16 @@ static void only_workers_with_something_durable_are_notified(void **state)
     fixture_open(&fixture);
     store = fixture.store;
     wait_durable(fixture_session(store, 1, "a"));
-    uint32_t before = atomic_load(&fixture.notified[0]);
+    AWAIT(atomic_load(&fixture.notified[0]) == 1);
+    uint32_t before = 1;
     struct store_batch *batch = store_batch_open(store, 2);
     fixture_append(batch, 1, 1, 1, true, "x");
     uint64_t lsn = store_batch_lsn(batch);
     store_submit(store, batch);
     wait_durable(lsn);
-    usleep(5000);
+    AWAIT(atomic_load(&fixture.notified[2]) == 1);
     assert_int_equal(atomic_load(&fixture.notified[0]), before);
     assert_int_equal(atomic_load(&fixture.notified[1]), 0);
-    assert_int_equal(atomic_load(&fixture.notified[2]), 1);
 }
 
 static void cookies_are_released_on_the_workers_thread_once(void **state)
@@ -554,10 +553,9 @@ static void cookies_are_released_on_the_workers_thread_once(void **state)
     uint64_t lsn = store_batch_lsn(batch);
     store_submit(store, batch);
     wait_durable(lsn);
-    usleep(5000);
+    AWAIT(atomic_load(&fixture.notified[0]) > 0);
     assert_int_equal(atomic_load(&fixture.released), 0);
-    store_reclaim(store, 0);
-    assert_int_equal(atomic_load(&fixture.released), 5);
+    AWAIT((store_reclaim(store, 0), atomic_load(&fixture.released) == 5));
     store_reclaim(store, 0);
     assert_int_equal(atomic_load(&fixture.released), 5);
 }
@@ -573,9 +571,7 @@ static void under_flush_everything_is_durable_at_once_and_reads_see_it(void **st
     fixture_session(store, 1, "a");
     fixture_publish(store, 1, 1, 1, true, "x", NULL);
     usleep(20000);
-    struct store_statistics statistics;
-    store_statistics(store, &statistics);
-    assert_int_equal(statistics.commits, 0);
+    assert_int_equal(statistics().commits, 0);
     struct store_read read = fixture_read(store, 1, true);
     assert_int_equal(read.row_count, 1);
     store_read_fini(&read);
@@ -590,12 +586,7 @@ static void under_flush_the_threshold_starts_a_flush(void **state)
     fixture_session(store, 1, "a");
     for (int i = 0; i < 5; i++)
         fixture_publish(store, 1, 1, 1, true, "x", NULL);
-    struct store_statistics statistics = {0};
-    for (int i = 0; i < SOON_MS && statistics.commits == 0; i++) {
-        usleep(1000);
-        store_statistics(store, &statistics);
-    }
-    assert_int_equal(statistics.commits, 1);
+    AWAIT(statistics().commits == 1);
     assert_int_equal(fixture_query(&fixture, "SELECT count(*) FROM owed"), 5);
 }
 

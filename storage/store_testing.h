@@ -15,7 +15,8 @@ struct fixture {
     _Atomic uint32_t released;
 };
 
-/* A fresh directory; `commit`, one worker, a long interval and threshold. Change `options`, then open. */
+/* A fresh directory; `commit`, one worker, a long interval and threshold. Change `options`, then
+ * open. */
 void fixture_init(struct fixture *fixture);
 /* Opens, loads with a visitor that counts, and starts. */
 void fixture_open(struct fixture *fixture);
@@ -23,8 +24,10 @@ void fixture_close(struct fixture *fixture);
 /* Closes if open, and removes the directory. */
 void fixture_fini(struct fixture *fixture);
 
-/* Turns off what is logged, where failures are wanted. */
+/* Keeps what is logged to itself, where failures are wanted. */
 void fixture_mute(bool mute);
+/* Whether that was logged since the last fixture_mute(true). */
+bool fixture_said(const char *text);
 
 void fixture_path(const struct fixture *fixture, const char *name, char out[128]);
 bool fixture_wait_durable(struct store *store, uint64_t lsn, unsigned ms);

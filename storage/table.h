@@ -1,6 +1,6 @@
 /* A hash table from non-zero 64-bit keys to 64-bit values, open addressing. For keys that we
- * make ourselves (incarnations, message numbers); a peer cannot choose them. One thread at a time. Memory that
- * cannot be had ends the process. */
+ * make ourselves (incarnations, message numbers); a peer cannot choose them. One thread at a
+ * time. Memory that cannot be had ends the process. */
 #ifndef STORAGE_TABLE_H
 #define STORAGE_TABLE_H
 

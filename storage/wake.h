@@ -1,8 +1,8 @@
 /* A thread that sleeps until there is work, and is woken with one system call, or none while awake.
  *
- * The sleeper announces its sleep, looks for work once more, and only then sleeps; the waker makes work
- * visible, and only then looks for a sleeper. Both orders are sequentially consistent, so one of them
- * sees the other. */
+ * The sleeper announces its sleep, looks for work once more, and only then sleeps; the waker
+ * makes work visible, and only then looks for a sleeper. Both orders are sequentially
+ * consistent, so one of them sees the other. */
 #ifndef STORAGE_WAKE_H
 #define STORAGE_WAKE_H
 

@@ -318,9 +318,11 @@ static void bind_message(sqlite3_stmt *s, uint64_t number, const struct store_me
 
 static int write_publish_op(struct writer *writer, const struct delta_publish *publish)
 {
+#ifndef SEEDED_BUG_INBOUND_FORGOTTEN
     if (publish->inbound_incarnation != 0)
         TRY_SQL(write_inbound(writer, WRITER_INBOUND_PUT, publish->inbound_incarnation,
                               publish->inbound_packet_identifier));
+#endif
     if (publish->retained == STORE_RETAINED_SET) {
         sqlite3_stmt *s = use(writer, WRITER_RETAINED_PUT);
         bind_message(s, publish->number, publish->message);

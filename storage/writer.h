@@ -81,10 +81,12 @@ void writer_fini(struct writer *writer);
 void writer_add_ended(struct writer *writer, uint64_t incarnation);
 bool writer_has_ended(const struct writer *writer);
 
-/* One transaction: all that is pending, and up to `slice` rows of ended sessions. OK only when it
- * is on disk; otherwise nothing of it is, the pending set is as it was, and the call may be repeated. */
+/* One transaction: all that is pending, and up to `slice` rows of ended sessions. OK only when
+ * it is on disk; otherwise nothing of it is, the pending set is as it was, and the call may be
+ * repeated. */
 enum status MUST_USE writer_flush(struct writer *writer, struct pending *pending, uint32_t slice);
-/* Gives back free pages to the file system, at most `pages`. Returns whether there is more to do. */
+/* Gives back free pages to the file system, at most `pages`. Returns whether there is more to
+ * do. */
 bool writer_vacuum(struct writer *writer, uint32_t pages);
 /* Copies the log into the database file, on the writer's connection, when no one waits. */
 void writer_checkpoint(struct writer *writer);
