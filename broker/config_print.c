@@ -116,7 +116,7 @@ void config_print_markdown(FILE *file)
 {
     fprintf(file,
             "# Configuration\n\n"
-            "<!-- Made by `holdfast --help-config=markdown` from broker/config_option.def. -->\n\n"
+            "<!-- Made by `holdfast --help-config-markdown` from broker/config_option.def. -->\n\n"
             "```\n%s```\n\n%s\n\n%s\n\n%s\n\n"
             "Without a file, and for every option that a file does not have, the defaults below "
             "hold. An option that mosquitto or NanoMQ has too carries its name.\n",

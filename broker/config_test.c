@@ -508,7 +508,7 @@ static void docs_configuration_md_is_what_the_table_says(void **state)
     committed = bytes_of(buffer.data, fread(buffer.data, 1, buffer.capacity, file));
     fclose(file);
     if (!bytes_equal(committed, bytes_of_text(expected)))
-        fail_msg("docs/configuration.md is old: holdfast --help-config=markdown > "
+        fail_msg("docs/configuration.md is old: holdfast --help-config-markdown > "
                  "docs/configuration.md");
     buffer_fini(&buffer);
     free(expected);

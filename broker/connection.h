@@ -103,6 +103,15 @@ void connection_mark_unflushed(struct connection *connection);
 /* The peer is gone, or the transport failed. */
 void connection_peer_closed(struct connection *connection, const char *why);
 
+/* Messages never bring the backlog up to here; the answers to a Client that asks without reading
+ * do. It is not read then: its silence is ours, and as long as it takes bytes, it lives (rule 20).
+ */
+static inline bool connection_is_choked(const struct connection *connection)
+{
+    return connection_backlog(connection) >
+           2 * (size_t)connection->worker->broker->config->mqtt.max_outgoing_buffer;
+}
+
 /* For the log: client identifier and address. */
 const char *connection_name(const struct connection *connection, char *out, size_t capacity);
 

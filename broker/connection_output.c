@@ -188,6 +188,8 @@ static ssize_t send_some(struct connection *connection, const uint8_t *data, siz
 
 static void output_sent(struct connection *connection, size_t size)
 {
+    if (size > 0 && connection_is_choked(connection))
+        connection->last_packet_ms = connection->worker->now_ms;
     connection->output_sent += size;
     if (connection->output_sent == connection->output.size) {
         connection->output.size = connection->output_sent = 0;
@@ -277,4 +279,5 @@ void connection_flush(struct connection *connection)
     else if (connection->session != NULL && before > 0 && unsent(connection) < before &&
              connection->state == CONNECTION_STATE_CONNECTED)
         outbound_pump(connection->worker, connection->session);
+    connection_continue(connection);
 }

@@ -67,6 +67,7 @@ static bool possible(const void *context, uint8_t event, uint8_t state)
     case OUTBOUND_QOS1_EVENT_SEND:
         return !world->sent_here;
     case OUTBOUND_QOS1_EVENT_PUBACK:
+    case OUTBOUND_QOS1_EVENT_RESEND_DUE:
         return world->assigned; /* else nothing is found under the identifier */
     default:
         return true;
@@ -101,8 +102,13 @@ static const char *observe(void *context, uint8_t event, uint8_t state, const st
         case OUTBOUND_QOS1_ACTION_PUBLISH_DUP:
             if (!world->assigned || !world->holds_slot)
                 return "sent without identifier or slot";
-            if (world->sent_here)
-                return "sent twice on one connection [MQTT-4.4.0-1]";
+            if (world->sent_here != (event == OUTBOUND_QOS1_EVENT_RESEND_DUE))
+                return "sent twice on one connection, and nobody asked for it [MQTT-4.4.0-1]";
+            if (event == OUTBOUND_QOS1_EVENT_RESEND_DUE) {
+                if (row->steps[i] != OUTBOUND_QOS1_ACTION_PUBLISH_DUP)
+                    return "DUP is wrong [MQTT-3.3.1-1]";
+                break;
+            }
             if ((row->steps[i] == OUTBOUND_QOS1_ACTION_PUBLISH_DUP) != world->sent_before)
                 return "DUP is wrong [MQTT-3.3.1-1]";
             world->sent_here = true;

@@ -148,6 +148,7 @@ static bool possible(const void *context, uint8_t event, uint8_t state)
     case OUTBOUND_QOS2_EVENT_PUBREC:
     case OUTBOUND_QOS2_EVENT_PUBREC_ERROR:
     case OUTBOUND_QOS2_EVENT_PUBCOMP:
+    case OUTBOUND_QOS2_EVENT_RESEND_DUE:
         return !world->away && world->assigned;
     case OUTBOUND_QOS2_EVENT_CONNECTION_LOST: /* also before RESUME */
         return true;
@@ -201,8 +202,8 @@ static const char *act(struct world *world, uint8_t action, uint8_t event)
             return "PUBLISH without a connection or a slot";
         if (world->recorded || world->released)
             return "PUBLISH behind PUBREC [MQTT-4.3.3-6]";
-        if (world->sent_here)
-            return "PUBLISH twice on one connection [MQTT-4.4.0-1]";
+        if (world->sent_here != (event == OUTBOUND_QOS2_EVENT_RESEND_DUE))
+            return "PUBLISH twice on one connection, and nobody asked for it [MQTT-4.4.0-1]";
         if (action == OUTBOUND_QOS2_ACTION_PUBLISH && world->maybe_known)
             return "sent again with DUP 0 [MQTT-3.3.1-1]";
         world->sent_here = world->maybe_known = true;
