@@ -129,10 +129,17 @@ class Rig:
     def members(self):
         return self.publishers + self.subscribers
 
+    def acknowledged(self):
+        return sum(len(publisher.half.acknowledged) for publisher in self.publishers)
+
     def live(self, seconds):
-        """Everybody works; some go and come back."""
+        """Everybody works, until something has been done; some go and come back."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        wanted = self.acknowledged() + 20
+        give_up = deadline + DEADLINE_S
+        while time.monotonic() < deadline or self.acknowledged() < wanted:
+            if time.monotonic() > give_up:
+                raise AssertionError("the broker acknowledges next to nothing")
             for member in self.members():
                 if member.client is None:
                     if self.t.random.random() < 0.2:

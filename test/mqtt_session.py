@@ -8,8 +8,10 @@ import time
 from collections import OrderedDict, deque
 
 import mqtt_packet as mqtt
-from mqtt_packet import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
+from mqtt_packet import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 from mqtt_wire import DEADLINE_S, Closed
+
+SHUTTING_DOWN = 0x8B
 
 
 class Half:
@@ -21,6 +23,8 @@ class Half:
         """These packets, and all that have come behind them; answered in one write."""
         answers = b"".join(self.handle(packet) for packet in packets)
         while (packet := self.client.next_packet()) is not None:
+            if packet.kind == DISCONNECT and packet.reason == SHUTTING_DOWN:
+                raise Closed(f"{packet}")
             answers += self.handle(packet)
         if answers:
             self.client.send(answers)

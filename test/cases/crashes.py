@@ -1,6 +1,5 @@
 """Everybody works, the broker is killed at random moments, and the books must balance."""
 
-import checks
 from case import case
 from crash_rig import Rig
 
@@ -27,8 +26,6 @@ def live_and_die(t, workers, mailbox_size, cycles):
         rig.live(t.random.uniform(0.05, 0.8))
         rig.kill()
     rig.settle()
-    acknowledged = [len(publisher.half.acknowledged) for publisher in rig.publishers]
-    checks.that(min(acknowledged) > cycles, f"too little was published: {acknowledged}")
     rig.close()
     t.broker.stop()
     t.check_store_is_empty()

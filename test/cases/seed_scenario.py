@@ -42,9 +42,7 @@ def publish_everything(t, version, transport, count=COUNT):
 def come_back(t, version, transport, count=COUNT):
     for client_id, (topic_filter, qos) in sessions().items():
         subscriber = Subscriber()
-        subscriber.attach(t.client(client_id, version, transport, stored=True))
-        checks.equal(f"Session Present of {client_id}",
-                     subscriber.client.connack.session_present, True)
+        subscriber.attach(t.back(client_id, version, transport=transport))
         subscriber.receive(count * len(PUBLISHED_QOS))
         subscriber.drain()
         for published in PUBLISHED_QOS:
@@ -57,8 +55,7 @@ def come_back(t, version, transport, count=COUNT):
             check(f"{published} to {topic_filter} at {qos}", checks.payloads(came), wanted)
         # Once more: nothing is left for it.
         subscriber.client.disconnect()
-        again = t.client(client_id, version, transport, stored=True)
-        checks.equal("Session Present", again.connack.session_present, True)
+        again = t.back(client_id, version, transport=transport)
         again.expect_nothing()
         again.disconnect()
 

@@ -124,7 +124,7 @@ def what_has_begun_waits_for_a_member_that_is_away(t, qos):
     packet_id = member.expect(PUBLISH).packet_id
     other = t.client("other")
     other.subscribe("$share/g/a", qos=qos)
-    member.close()
+    member.disconnect()
     t.silence(other, publisher, "a", qos)
     member = t.back("member")
     again = member.expect(PUBLISH, payload=b"x", packet_id=packet_id, dup=True)
