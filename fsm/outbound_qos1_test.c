@@ -52,6 +52,16 @@ static void a_dropped_message_is_settled_and_frees_what_it_held(void **state)
     PLAY(machine, "UNACKNOWLEDGED", {"DROP", "SETTLE", "DONE"});
 }
 
+/* To 3.1.1 and 3.1 only, and only where resend_interval asks for it: again on a live connection,
+ * under the slot that it holds. */
+static void for_3_1_1_it_may_be_sent_again_on_a_live_connection(void **state)
+{
+    PLAY(machine, "QUEUED", {"SEND", "ASSIGN TAKE_QUOTA PUBLISH", "SENT"},
+         {"RESEND_DUE", "PUBLISH_DUP", "SENT"}, {"RESEND_DUE", "PUBLISH_DUP", "SENT"},
+         {"CONNECTION_LOST", "", "UNACKNOWLEDGED"}, {"RESEND_DUE", "", "UNACKNOWLEDGED"},
+         {"SEND", "TAKE_QUOTA PUBLISH_DUP", "SENT"}, {"PUBACK", "SETTLE FREE_QUOTA", "DONE"});
+}
+
 /* ---- Any Client, any network ---- */
 
 struct world {
@@ -145,6 +155,7 @@ int main(void)
         cmocka_unit_test(it_outlives_connections_that_never_sent_it),
         cmocka_unit_test(an_acknowledgement_before_the_resend_frees_no_slot),
         cmocka_unit_test(a_dropped_message_is_settled_and_frees_what_it_held),
+        cmocka_unit_test(for_3_1_1_it_may_be_sent_again_on_a_live_connection),
         cmocka_unit_test(no_client_and_no_network_breaks_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,19 @@ static void too_large_to_be_resent_it_is_closed_by_pubrel(void **state)
          {"RESUME", "PUBREL", "RELEASED"}, {"PUBCOMP", "SETTLE FREE_QUOTA", "DONE"});
 }
 
+/* To 3.1.1 and 3.1 only, and only where resend_interval asks for it: what waits for an answer is
+ * sent again on a live connection, and what waits for the disk or for a slot is not. */
+static void for_3_1_1_it_may_be_sent_again_on_a_live_connection(void **state)
+{
+    PLAY(machine, "QUEUED", {"SEND", "ASSIGN TAKE_QUOTA", "STORING"}, {"RESEND_DUE", "", "STORING"},
+         {"STORED", "PUBLISH", "SENT"}, {"RESEND_DUE", "PUBLISH_DUP", "SENT"},
+         {"PUBREC", "RECORD_PUBREC", "RELEASING"}, {"RESEND_DUE", "", "RELEASING"},
+         {"STORED", "PUBREL", "RELEASED"}, {"RESEND_DUE", "PUBREL", "RELEASED"},
+         {"PUBCOMP", "SETTLE FREE_QUOTA", "DONE"});
+    PLAY(machine, "UNACKNOWLEDGED", {"RESUME", "", "UNACKNOWLEDGED"},
+         {"RESEND_DUE", "", "UNACKNOWLEDGED"}, {"SEND", "TAKE_QUOTA PUBLISH_DUP", "SENT"});
+}
+
 /* ---- Any Client, any network, any disk ---- */
 
 struct world {
@@ -281,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_connection_lost_while_storing_leaves_an_exchange_to_resume),
         cmocka_unit_test(before_it_is_sent_it_can_be_dropped),
         cmocka_unit_test(too_large_to_be_resent_it_is_closed_by_pubrel),
+        cmocka_unit_test(for_3_1_1_it_may_be_sent_again_on_a_live_connection),
         cmocka_unit_test(no_client_no_network_and_no_disk_breaks_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
