@@ -135,12 +135,6 @@ static void notify(void *context, unsigned worker)
     worker_wake(&broker->workers[worker]);
 }
 
-static void release(void *context, void *cookie)
-{
-    (void)context;
-    message_drop(cookie, 1);
-}
-
 static unsigned worker_count(const struct config *config)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -164,7 +158,7 @@ static enum status open_store(struct broker *broker, char *error, size_t error_s
         .secure_delete = sqlite->secure_delete,
         .notify = notify,
         .context = broker,
-        .release = release,
+        .release = worker_release,
     };
     TRY(store_open(&options, &broker->store, error, error_size));
     broker->store_base_ms = store_now_base(broker->store);

@@ -308,6 +308,7 @@ static void refused(struct connection *connection, const struct refusal *refusal
 static bool can_process(const struct connection *connection)
 {
     return !connection->closed && connection->waiting < WAITING_HIGH &&
+           (connection->waiting == 0 || !worker_is_overloaded(connection->worker)) &&
            !connection_is_choked(connection) &&
            (connection->state == CONNECTION_STATE_ACCEPTED ||
             connection->state == CONNECTION_STATE_CONNECTED);

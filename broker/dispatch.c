@@ -153,6 +153,7 @@ static bool record_in(struct store_batch *batch, struct worker *worker, struct m
         .cookie = message,
     };
     message_hold(message, 1); /* until the store has written it */
+    worker_recorded(worker, message);
     store_batch_message(batch != NULL ? batch : worker_batch(worker), &publish);
     return true;
 }
@@ -340,6 +341,7 @@ void dispatch_retained_to(struct worker *worker, struct session *session, struct
     struct store_publish publish = {
         .message = &copy->stored, .owed = &owed, .owed_count = 1, .urgent = true, .cookie = copy};
     message_hold(copy, 1);
+    worker_recorded(worker, copy);
     store_batch_message(worker_batch(worker), &publish);
     outbound_deliver(worker, session, copy, &delivery);
     message_drop(copy, 1);

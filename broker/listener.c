@@ -1,6 +1,7 @@
 #include "broker/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -137,6 +138,17 @@ void listener_count(struct listener *listener, int change)
     atomic_fetch_add_explicit(&listener->connections, (uint32_t)change, memory_order_relaxed);
 }
 
+/* Out of descriptors: what waits would wake us for ever, so it is taken with the one kept for this,
+ * and closed. */
+static void refuse_with_spare(struct worker *worker, struct listener *listener)
+{
+    close(worker->spare_fd);
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 void listener_accept(struct worker *worker, struct listener *listener)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -145,8 +157,11 @@ void listener_accept(struct worker *worker, struct listener *listener)
         int fd =
             accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE)
-                log_line(LOG_ERROR, "listener \"%s\": %s", listener->config->name, strerror(errno));
+            if (errno != EMFILE && errno != ENFILE)
+                return;
+            log_line(LOG_ERROR, "listener \"%s\": %s: a connection is refused",
+                     listener->config->name, strerror(errno));
+            refuse_with_spare(worker, listener);
             return;
         }
         uint32_t limit = listener->config->max_connections;

@@ -11,7 +11,8 @@
 
 enum {
     PAGE_MESSAGES = 1000,
-    PAGE_BYTES = 4 * 1024 * 1024,
+    PAGE_BYTES = 256 * 1024,
+    UNSTORED_BYTES = 16 * 1024 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* queued messages wait above this much unsent output */
 };
 
@@ -319,9 +320,12 @@ static void update_full_fact(const struct worker *worker, struct session *sessio
 {
     const struct config_mqtt *mqtt = &worker->broker->config->mqtt;
     const struct outbound *outbound = &session->outbound;
+    uint64_t bytes = mqtt->max_queued_bytes;
+    if (bytes == 0 && !session_is_stored(session)) /* nothing of it can leave memory (rule 24) */
+        bytes = UNSTORED_BYTES;
     bool full =
         (mqtt->max_queued_messages > 0 && outbound_count(outbound) >= mqtt->max_queued_messages) ||
-        (mqtt->max_queued_bytes > 0 && outbound->queued_bytes >= mqtt->max_queued_bytes);
+        (bytes > 0 && outbound->queued_bytes >= bytes);
     if (full != ((session_facts(session) & SESSION_FACT_FULL) != 0))
         session_set_fact(session, SESSION_FACT_FULL, full);
 }
@@ -367,7 +371,8 @@ static void page_out(struct worker *worker, struct session *session)
     struct outbound *outbound = &session->outbound;
     if (worker->broker->config->sqlite.durability == STORE_DURABILITY_NONE)
         return;
-    uint32_t keep = can_send(session) ? PAGE_MESSAGES : 0;
+    bool scarce = worker->queued_bytes > 4 * worker->broker->queue_memory_bytes;
+    uint32_t keep = can_send(session) && !scarce ? PAGE_MESSAGES : 0;
     while (outbound->queue.count > keep) {
         const struct queued *head = queue_at(&outbound->queue, 0);
         uint64_t number = head->message->stored.number;

@@ -209,7 +209,8 @@ static uint8_t refusal_of(const struct connection *connection, const struct publ
     struct worker *worker = connection->worker;
     if (publish->topic_name.size >= 5 && memcmp(publish->topic_name.data, "$SYS/", 5) == 0)
         return REASON_NOT_AUTHORIZED;
-    if (publish->qos > 0 && store_health(worker->broker->store) != STORE_HEALTH_OK)
+    if (publish->qos > 0 &&
+        (worker->store_full || store_health(worker->broker->store) != STORE_HEALTH_OK))
         return REASON_QUOTA_EXCEEDED;
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "broker/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -133,6 +134,18 @@ static struct parcel *parcel_append(struct outbox *outbox)
     return parcel;
 }
 
+/* At the end: what is owed is in the store. */
+static void parcel_discard(struct parcel *parcel)
+{
+    if (parcel->connection != NULL)
+        connection_free(parcel->connection);
+    for (uint32_t i = 0; i < parcel->delivery_count; i++)
+        identifiers_fini(&parcel->deliveries[i].identifiers);
+    for (uint32_t i = 0; i < parcel->group_count; i++)
+        message_drop(parcel->groups[i].message, 1);
+    parcel_free(parcel);
+}
+
 #define GROW(array, capacity, needed)                                                              \
     do {                                                                                           \
         if ((needed) > (capacity)) {                                                               \
@@ -228,6 +241,36 @@ static void open_mail(struct worker *worker, const size_t *pending)
         if (pending[i] > 0 && atomic_load(&worker->broker->workers[i].wants_room))
             worker_wake(&worker->broker->workers[i]);
     }
+}
+
+/* ---- The store ---- */
+
+static _Thread_local struct worker *reclaiming;
+
+void worker_release(void *context, void *cookie)
+{
+    (void)context;
+    struct message *message = cookie;
+    if (reclaiming != NULL)
+        reclaiming->recorded_bytes -= message_memory(message);
+    message_drop(message, 1);
+}
+
+void worker_recorded(struct worker *worker, const struct message *message)
+{
+    worker->recorded_bytes += message_memory(message);
+}
+
+static void look_at_store(struct worker *worker)
+{
+    struct broker *broker = worker->broker;
+    reclaiming = worker;
+    store_reclaim(broker->store, worker->index);
+    reclaiming = NULL;
+    struct store_statistics statistics;
+    store_statistics(broker->store, &statistics);
+    worker->store_full =
+        statistics.messages + statistics.dirty_messages >= broker->config->sqlite.disk_cache_size;
 }
 
 /* ---- The turn ---- */
@@ -380,7 +423,7 @@ static void turn(struct worker *worker, int timeout)
         begin_stop(worker);
     settle_started(worker);
     open_mail(worker, pending);
-    store_reclaim(worker->broker->store, worker->index);
+    look_at_store(worker);
     collect_reads(worker);
     timer_wheel_advance(&worker->wheel, worker->now_ms, fire, worker);
     waiting_release(worker);
@@ -446,6 +489,7 @@ enum status worker_init(struct worker *worker, struct broker *broker, unsigned i
     worker->index = index;
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (worker->epoll_fd < 0 || worker->event_fd < 0)
         return STATUS_IO;
     TRY(watch(worker, worker->event_fd, &worker->event_fd, EPOLLIN));
@@ -500,8 +544,13 @@ void worker_fini(struct worker *worker)
     for (unsigned i = 0; worker->inboxes != NULL && i < broker->worker_count; i++) {
         if (worker->inboxes[i] != NULL) {
             for (struct parcel *parcel; (parcel = mailbox_take(worker->inboxes[i])) != NULL;)
-                open_parcel(worker, parcel);
+                parcel_discard(parcel);
             mailbox_free(worker->inboxes[i]);
+        }
+        for (struct parcel *parcel = worker->outboxes[i].first, *next; parcel != NULL;
+             parcel = next) {
+            next = parcel->next;
+            parcel_discard(parcel);
         }
     }
     for (struct list *node; (node = list_pop(&worker->connections)) != NULL;)
@@ -522,4 +571,5 @@ void worker_fini(struct worker *worker)
     free(worker->plaintext);
     close(worker->epoll_fd);
     close(worker->event_fd);
+    close(worker->spare_fd);
 }

@@ -123,6 +123,7 @@ struct worker {
     unsigned index;
     pthread_t thread;
     int epoll_fd, event_fd;
+    int spare_fd; /* see listener.c */
 
     uint64_t now_ms;      /* boot clock */
     int64_t store_now_ms; /* the same in store time */
@@ -154,6 +155,8 @@ struct worker {
     struct list started; /* sessions from the store, to be settled on the first turn */
     struct worker_timer sys_timer, resend_timer;
     uint64_t queued_bytes;    /* of messages that wait in memory for sessions */
+    uint64_t recorded_bytes;  /* of messages that the store still has to write */
+    bool store_full;          /* disk_cache_size is reached */
     uint64_t volatile_number; /* of $SYS messages */
     bool stopping;
 
@@ -163,7 +166,7 @@ struct worker {
     _Atomic bool wants_room;          /* congested: wake when an inbox of ours was read */
 };
 
-enum { WORKER_INPUT_SIZE = 256 * 1024 };
+enum { WORKER_INPUT_SIZE = 256 * 1024, WORKER_RECORDED_MAX = 64 * 1024 * 1024 };
 
 enum status MUST_USE worker_init(struct worker *worker, struct broker *broker, unsigned index);
 /* Once all workers are initialised; and to begin accepting. */
@@ -211,6 +214,16 @@ static inline void worker_timer_cancel(struct worker *worker, struct worker_time
 void worker_post(struct worker *worker, unsigned home, struct message *message,
                  const struct delivery *deliveries, uint32_t count);
 void worker_post_connection(struct worker *worker, unsigned home, struct connection *connection);
+
+/* A message was handed to the store, and is let go of by it: its `release`. */
+void worker_recorded(struct worker *worker, const struct message *message);
+void worker_release(void *context, void *cookie);
+
+/* The disk does not keep up with what is published. */
+static inline bool worker_is_overloaded(const struct worker *worker)
+{
+    return worker->recorded_bytes > WORKER_RECORDED_MAX;
+}
 
 void worker_drop(struct worker *worker, struct session *session, enum drop_reason reason);
 
