@@ -7,6 +7,7 @@ enum status checkpoint_init(struct checkpointer *checkpointer, const char *path)
     *checkpointer = (struct checkpointer){.path = path};
     pthread_mutex_init(&checkpointer->mutex, NULL);
     pthread_cond_init(&checkpointer->asked_cond, NULL);
+    pthread_cond_init(&checkpointer->done_cond, NULL);
     return schema_status(schema_connect(path, SCHEMA_CHECKPOINTER, false, &checkpointer->db));
 }
 
@@ -15,6 +16,7 @@ void checkpoint_fini(struct checkpointer *checkpointer)
     schema_disconnect(checkpointer->db);
     pthread_mutex_destroy(&checkpointer->mutex);
     pthread_cond_destroy(&checkpointer->asked_cond);
+    pthread_cond_destroy(&checkpointer->done_cond);
 }
 
 void checkpoint_ask(struct checkpointer *checkpointer)
@@ -33,11 +35,20 @@ bool checkpoint_running(struct checkpointer *checkpointer)
     return running;
 }
 
+void checkpoint_wait(struct checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    while ((checkpointer->running || checkpointer->asked) && !checkpointer->closed)
+        pthread_cond_wait(&checkpointer->done_cond, &checkpointer->mutex);
+    pthread_mutex_unlock(&checkpointer->mutex);
+}
+
 void checkpoint_close(struct checkpointer *checkpointer)
 {
     pthread_mutex_lock(&checkpointer->mutex);
     checkpointer->closed = true;
     pthread_cond_signal(&checkpointer->asked_cond);
+    pthread_cond_broadcast(&checkpointer->done_cond);
     pthread_mutex_unlock(&checkpointer->mutex);
 }
 
@@ -66,6 +77,7 @@ void *checkpoint_main(void *argument)
         copy_log(checkpointer);
         pthread_mutex_lock(&checkpointer->mutex);
         checkpointer->running = false;
+        pthread_cond_broadcast(&checkpointer->done_cond);
     }
     pthread_mutex_unlock(&checkpointer->mutex);
     return NULL;

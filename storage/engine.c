@@ -14,8 +14,9 @@ enum {
     SLICE_BESIDE = 128, /* rows of ended sessions deleted in a transaction that others wait for */
     SLICE_IDLE = 1000,  /* and in one that nobody waits for */
     VACUUM_PAGES = 256, /* given back at a time */
-    LOG_PAGES = 1024,   /* of the write-ahead log between checkpoints: 4 MB */
-    LOG_PAGES_TOO_LONG = 16384, /* 64 MB: finish a checkpoint between two commits */
+    LOG_PAGES = 4096,   /* of the write-ahead log between checkpoints: 16 MB */
+    LOG_PAGES_LONG = 16384,     /* 64 MB: finish a checkpoint between two commits */
+    LOG_PAGES_TOO_LONG = 65536, /* 256 MB: let commits wait for that */
     UPKEEP_US = 1000000,
     BACKOFF_FIRST_US = 10000,
     BACKOFF_MOST_US = 1000000,
@@ -302,26 +303,34 @@ void *engine_reader_main(void *argument)
 
 /* ---- Upkeep ---- */
 
+/* The log begins anew only when it has been copied to its end, and under steady load the
+ * checkpointer, which never makes anyone wait, does not quite get there. So when the log is long,
+ * the checkpointer finishes what it is at, and the rest is copied here, between two commits; when
+ * it is far too long, because the disk does not keep up, commits wait for that. */
 static void look_after_log(struct store *store)
 {
     struct engine *engine = &store->engine;
     uint32_t pages = engine->writer.log_pages;
-    if (pages < engine->checkpoint_asked_pages) { /* it began anew */
-        engine->checkpoint_asked_pages = 0;
+    if (pages < engine->checkpoint_asked_pages || pages < engine->checkpoint_forced_pages) {
+        engine->checkpoint_asked_pages = 0; /* it began anew */
         engine->checkpoint_forced_pages = 0;
     }
-    if (pages >= engine->checkpoint_asked_pages + LOG_PAGES) {
+    if (pages < LOG_PAGES_LONG) {
+        if (pages < engine->checkpoint_asked_pages + LOG_PAGES)
+            return;
         engine->checkpoint_asked_pages = pages;
         checkpoint_ask(&store->checkpointer);
+        return;
     }
-    /* Under steady load the checkpointer never quite catches up, and the log begins anew only
-     * when it is copied to its end. So now and then the rest, which is small, is copied between
-     * two commits. */
-    if (pages >= LOG_PAGES_TOO_LONG && pages >= engine->checkpoint_forced_pages + LOG_PAGES &&
-        !checkpoint_running(&store->checkpointer)) {
-        engine->checkpoint_forced_pages = pages;
-        writer_checkpoint(&engine->writer);
+    if (pages < engine->checkpoint_forced_pages + LOG_PAGES)
+        return; /* a reader holds on to it: not at every commit */
+    if (checkpoint_running(&store->checkpointer)) {
+        if (pages < LOG_PAGES_TOO_LONG)
+            return;
+        checkpoint_wait(&store->checkpointer);
     }
+    engine->checkpoint_forced_pages = pages;
+    writer_checkpoint(&engine->writer);
 }
 
 /* When nothing waits for the disk. Returns when to look again. */

@@ -59,7 +59,7 @@ struct checkpointer {
     const char *path;
     sqlite3 *db; /* open as long as the store: docs/ordering.md, "When a commit fails" */
     pthread_mutex_t mutex;
-    pthread_cond_t asked_cond;
+    pthread_cond_t asked_cond, done_cond;
     bool asked;
     bool running;
     bool closed;
@@ -117,6 +117,8 @@ enum status MUST_USE checkpoint_init(struct checkpointer *checkpointer, const ch
 void checkpoint_fini(struct checkpointer *checkpointer);
 void checkpoint_ask(struct checkpointer *checkpointer);
 bool checkpoint_running(struct checkpointer *checkpointer);
+/* Until it is at rest. */
+void checkpoint_wait(struct checkpointer *checkpointer);
 void checkpoint_close(struct checkpointer *checkpointer);
 void *checkpoint_main(void *checkpointer);
 

@@ -177,7 +177,7 @@ void store_batch_unsubscribe(struct store_batch *batch, uint64_t incarnation,
  * QoS 2 identifier of a stored publisher (inbound_incarnation 0: none), and what it does to the
  * retained message of its topic. Sets message->number. Not `urgent`: it may wait commit_delay for
  * its acknowledgements and then never be written; anything else starts a flush. Keeps `message`
- * until it releases `cookie` (NULL: none) through store_reclaim. */
+ * until it releases `cookie` through store_reclaim; with NULL it keeps a copy. */
 struct store_publish {
     struct store_message *message;
     const struct store_owed *owed; /* borrowed until return */
@@ -255,7 +255,7 @@ struct store_read {
     uint32_t number_count;
     void *context;
     /* answer */
-    enum status status;
+    enum status status;     /* CORRUPT, IO, ...: what was read before it is given */
     struct store_row *rows; /* SENT and RELEASED by sequence, then QUEUED by number */
     uint32_t row_count;
     bool more; /* QUEUED rows within `until` are left behind the last */
