@@ -37,7 +37,8 @@ static void collect_one(struct worker *worker, struct collection *found, struct 
         return;
     }
     bool owed = qos > 0 && (facts & SESSION_FACT_STORED) != 0;
-    if (qos == 0 && (facts & SESSION_FACT_CONNECTED) == 0)
+    if (qos == 0 && (facts & SESSION_FACT_CONNECTED) == 0 &&
+        !(worker->broker->config->mqtt.queue_qos0_messages && (facts & SESSION_FACT_STORED) != 0))
         return;
     worker->deliveries[found->count++] = (struct delivery){
         .session = session,

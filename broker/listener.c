@@ -88,6 +88,39 @@ static enum status open_addresses(struct broker *broker, const struct config_lis
     return status;
 }
 
+/* NULL for plain TCP. */
+static enum status context_new(const struct config_listener *listener, struct tls_context **out,
+                               char *error, size_t error_size)
+{
+    *out = NULL;
+    if (listener->transport != LISTENER_TLS)
+        return STATUS_OK;
+    struct tls_options options = {
+        .certificate = listener->certificate,
+        .key = listener->key,
+        .ca = listener->ca,
+        .client_certificate = listener->client_certificate,
+        .tls13_only = listener->tls_version == TLS_LOWEST_1_3,
+        .ciphers = listener->ciphers,
+    };
+    char reason[256];
+    enum status status = tls_context_new(&options, out, reason, sizeof reason);
+    if (status != STATUS_OK)
+        snprintf(error, error_size, "listener \"%s\": %s", listener->name, reason);
+    return status;
+}
+
+enum status listeners_check(const struct config *config, char *error, size_t error_size)
+{
+    TRY(tls_init());
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct tls_context *context;
+        TRY(context_new(&config->listeners[i], &context, error, error_size));
+        tls_context_free(context);
+    }
+    return STATUS_OK;
+}
+
 enum status listeners_open(struct broker *broker, char *error, size_t error_size)
 {
     enum { ADDRESSES_MAX = 8 };
@@ -98,22 +131,7 @@ enum status listeners_open(struct broker *broker, char *error, size_t error_size
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *listener = &config->listeners[i];
         struct tls_context *tls = NULL;
-        if (listener->transport == LISTENER_TLS) {
-            struct tls_options options = {
-                .certificate = listener->certificate,
-                .key = listener->key,
-                .ca = listener->ca,
-                .client_certificate = listener->client_certificate,
-                .tls13_only = listener->tls_version == TLS_LOWEST_1_3,
-                .ciphers = listener->ciphers,
-            };
-            char reason[256];
-            enum status status = tls_context_new(&options, &tls, reason, sizeof reason);
-            if (status != STATUS_OK) {
-                snprintf(error, error_size, "listener \"%s\": %s", listener->name, reason);
-                return status;
-            }
-        }
+        TRY(context_new(listener, &tls, error, error_size));
         TRY(open_addresses(broker, listener, tls, error, error_size));
     }
     return STATUS_OK;

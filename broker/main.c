@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "broker/broker.h"
 #include "broker/config.h"
+#include "broker/listener.h"
 
 enum { EXIT_CONFIGURATION = 2 };
 
@@ -83,6 +84,15 @@ static int run(const struct config *config)
     return EXIT_SUCCESS;
 }
 
+static int check(const char *path, const struct config *config)
+{
+    char error[512] = "out of memory";
+    if (listeners_check(config, error, sizeof error) != STATUS_OK)
+        return complain(error);
+    printf("%s: ok\n", path != NULL ? path : "defaults");
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     enum { OPTION_CHECK = 256, OPTION_HELP_CONFIG, OPTION_VERSION, OPTION_MARKDOWN };
@@ -133,9 +143,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < config.warning_count; i++)
         fprintf(stderr, "holdfast: warning: %s\n", config.warnings[i]);
     int result = EXIT_SUCCESS;
-    if (check_only)
-        printf("%s: ok\n", path != NULL ? path : "defaults");
-    else {
+    if (check_only) {
+        result = check(path, &config);
+    } else {
         log_threshold = config.log.level;
         result = run(&config);
     }

@@ -330,6 +330,15 @@ static void update_full_fact(const struct worker *worker, struct session *sessio
         session_set_fact(session, SESSION_FACT_FULL, full);
 }
 
+static void send_qos0(struct worker *worker, struct session *session, struct queued *entry)
+{
+    if (connection_send_publish(session->connection, entry->message, 0, false, entry->retain, 0,
+                                &entry->identifiers) != SEND_OK)
+        worker_drop(worker, session, DROP_TOO_LARGE);
+    message_drop(entry->message, 1);
+    identifiers_fini(&entry->identifiers);
+}
+
 void outbound_pump(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
@@ -345,6 +354,12 @@ void outbound_pump(struct worker *worker, struct session *session)
             struct queued entry = queue_pop(queue);
             count_bytes(worker, outbound, entry.message, false);
             queued_drop(worker, session, &entry, DROP_EXPIRED);
+            continue;
+        }
+        if (head->qos == 0) {
+            struct queued entry = queue_pop(queue);
+            count_bytes(worker, outbound, entry.message, false);
+            send_qos0(worker, session, &entry);
             continue;
         }
         if (session->connection->send_quota == 0) /* [MQTT-4.9.0-2] */
@@ -390,12 +405,21 @@ static void page_out(struct worker *worker, struct session *session)
 
 /* ---- Deliveries ---- */
 
+/* Not kept for a Client that is away, unless an option says so (5.0 section 4.1); then in memory
+ * only. */
+static bool keeps_qos0(const struct worker *worker, const struct session *session)
+{
+    return worker->broker->config->mqtt.queue_qos0_messages && session_is_stored(session) &&
+           (session->connection == NULL ||
+            session->connection->state != CONNECTION_STATE_CONNECTED);
+}
+
 static void deliver_qos0(struct worker *worker, struct session *session,
                          const struct message *message, struct delivery *delivery)
 {
     struct connection *connection = session->connection;
     if (connection == NULL || connection->state != CONNECTION_STATE_CONNECTED)
-        return; /* QoS 0 is not kept for a Client that is away: 5.0 section 4.1 */
+        return;
     if (connection_backlog(connection) > worker->broker->config->mqtt.max_outgoing_buffer) {
         worker_drop(worker, session, DROP_SLOW_CONSUMER);
         return;
@@ -411,7 +435,7 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
                       struct delivery *delivery)
 {
     struct outbound *outbound = &session->outbound;
-    if (delivery->qos == 0) {
+    if (delivery->qos == 0 && !keeps_qos0(worker, session)) {
         deliver_qos0(worker, session, message, delivery);
         identifiers_fini(&delivery->identifiers);
         return;
