@@ -33,6 +33,9 @@ unsigned broker_home(const struct broker *broker, struct bytes client_identifier
 
 uint64_t broker_new_incarnation(struct broker *broker)
 {
+#ifdef SEEDED_BUG_INCARNATION_REUSED
+    return atomic_fetch_add_explicit(&broker->next_incarnation, 1, memory_order_relaxed);
+#endif
     return (uint64_t)store_boot(broker->store) << 32 |
            atomic_fetch_add_explicit(&broker->next_incarnation, 1, memory_order_relaxed);
 }
@@ -160,6 +163,17 @@ static enum status open_store(struct broker *broker, char *error, size_t error_s
         .context = broker,
         .release = worker_release,
     };
+#ifdef SEEDED_BUG_FLUSH_WAITS
+    if (options.durability == STORE_DURABILITY_FLUSH)
+        options.durability = STORE_DURABILITY_COMMIT;
+#endif
+#ifdef SEEDED_BUG_FLUSH_INTERVAL_IGNORED
+    options.flush_interval_ms = 3600000;
+#endif
+#ifdef SEEDED_BUG_NONE_WRITES
+    if (options.durability == STORE_DURABILITY_NONE)
+        options.durability = STORE_DURABILITY_FLUSH;
+#endif
     TRY(store_open(&options, &broker->store, error, error_size));
     broker->store_base_ms = store_now_base(broker->store);
     broker->first_number = (store_first_lsn(broker->store) + 1) << STORE_NUMBER_BITS;

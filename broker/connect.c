@@ -314,9 +314,16 @@ static void start_session(struct connection *connection, const struct connect *c
     /* A hand on the step below, so that RESUMED comes once everything has been asked for. */
     connection->resume_waits = 1;
     bool keeps_row = session->expiry_interval_s > 0 || session->will.message != NULL;
+#ifdef SEEDED_BUG_WILL_NOT_STORED
+    keeps_row = session->expiry_interval_s > 0;
+#endif
     if (keeps_row || session->has_row)
         session_write(worker, session);
-    if (keeps_row || session->has_row || ended_recorded)
+    bool waits = keeps_row || session->has_row || ended_recorded;
+#ifdef SEEDED_BUG_CONNACK_EARLY
+    waits = false;
+#endif
+    if (waits)
         wait_until_recorded(connection);
     if (session->unloaded) {
         connection->resume_waits++;

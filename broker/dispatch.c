@@ -153,6 +153,12 @@ static bool record_in(struct store_batch *batch, struct worker *worker, struct m
         .urgent = found->urgent || inbound_incarnation != 0 || retained != STORE_RETAINED_NONE,
         .cookie = message,
     };
+#ifdef SEEDED_BUG_NEVER_URGENT
+    publish.urgent = false;
+#endif
+#ifdef SEEDED_BUG_ALWAYS_URGENT
+    publish.urgent = true;
+#endif
     message_hold(message, 1); /* until the store has written it */
     worker_recorded(worker, message);
     store_batch_message(batch != NULL ? batch : worker_batch(worker), &publish);
@@ -254,6 +260,9 @@ static void retain(struct worker *worker, struct message *message, uint64_t vers
     if (retained_set(worker->broker->retained, message) != STATUS_OK)
         log_line(LOG_ERROR, "out of memory: a retained message is in the store only, until the "
                             "next start");
+#ifdef SEEDED_BUG_MISSED_BY_RETAINED
+    version = topic_index_version(worker->broker->index);
+#endif
     if (topic_index_version(worker->broker->index) != version)
         deliver_missed(worker, message, routed, routed_count);
 }

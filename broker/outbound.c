@@ -263,6 +263,9 @@ static bool start_exchange(struct worker *worker, struct session *session, struc
     if (exchange->qos == 2) {
         bool owed = exchange->owed;
         exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_SEND);
+#ifdef SEEDED_BUG_QOS2_PUBLISH_EARLY
+        owed = false;
+#endif
         if (owed)
             wait_for_store(worker, session, exchange);
         else
@@ -286,6 +289,12 @@ static void resend(struct worker *worker, struct session *session, struct inflig
     if (exchange->state != (qos2 ? (uint8_t)OUTBOUND_QOS2_STATE_UNACKNOWLEDGED
                                  : (uint8_t)OUTBOUND_QOS1_STATE_UNACKNOWLEDGED))
         return; /* acknowledged before we came to it, or released */
+#ifdef SEEDED_BUG_EXPIRED_IN_FLIGHT
+    if (expired(worker, exchange->message)) {
+        exchange_event(worker, session, exchange, drop_event(exchange));
+        return;
+    }
+#endif
     if (connection_publish_fits(session->connection, exchange->message, exchange->qos,
                                 &exchange->identifiers)) {
         exchange_event(worker, session, exchange,
@@ -576,6 +585,9 @@ struct resend_order {
 static int by_sequence(const void *a, const void *b)
 {
     const struct resend_order *x = a, *y = b;
+#ifdef SEEDED_BUG_RESEND_OUT_OF_ORDER
+    x = b, y = a;
+#endif
     return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
 }
 

@@ -79,7 +79,11 @@ static void acknowledge(struct connection *connection, enum packet_type type,
                         uint16_t packet_identifier, uint8_t reason_code, uint64_t lsn)
 {
     struct worker *worker = connection->worker;
-    if (lsn == 0 && connection->waiting == 0) {
+    bool next = connection->waiting == 0;
+#ifdef SEEDED_BUG_ANSWER_OUT_OF_ORDER
+    next = true;
+#endif
+    if (lsn == 0 && next) {
         publish_acknowledge_now(connection, type, packet_identifier, reason_code);
         return;
     }
@@ -373,6 +377,10 @@ static void accept_now(struct connection *connection, const struct publish *publ
     struct worker *worker = connection->worker;
     bool recorded = dispatch_record(worker, message, found, 0, 0);
     uint64_t lsn = recorded && publish->qos > 0 ? worker_lsn(worker) : 0;
+#ifdef SEEDED_BUG_RETAINED_EARLY
+    if (publish->retain)
+        lsn = 0;
+#endif
     if (publish->retain)
         dispatch_carry_out(worker, dispatch_new(worker, message, found, version));
     else
@@ -396,6 +404,10 @@ static void accept_qos2(struct connection *connection, const struct publish *pub
     uint64_t inbound = session_is_stored(session) ? session->incarnation : 0;
     bool recorded = dispatch_record(worker, message, found, inbound, publish->packet_identifier);
     struct dispatch *dispatch = dispatch_new(worker, message, found, version);
+#ifdef SEEDED_BUG_ROUTE_EARLY
+    dispatch_run(worker, message, dispatch->deliveries, dispatch->count);
+    dispatch->count = 0;
+#endif
     uint8_t reason = success_of(connection, found);
     if (!recorded && connection->waiting == 0) {
         publish_inbound_stored(worker, session, connection, publish->packet_identifier, reason,

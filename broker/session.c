@@ -415,6 +415,9 @@ void session_suspended(struct session *session)
 
 void session_restart(struct worker *worker, struct session *session, bool was_connected)
 {
+#ifdef SEEDED_BUG_RESTART_IS_NO_DISCONNECT
+    was_connected = false;
+#endif
     if (was_connected) {
         session->state = SESSION_STATE_CONNECTED;
         session->will_state = session->will.message != NULL ? WILL_STATE_ARMED : WILL_STATE_NONE;

@@ -154,6 +154,11 @@ static uint8_t subscribe_one(struct connection *connection,
     struct subscription *subscription =
         session_subscription(session, &worker->broker->key, request->topic_filter);
     bool existed = subscription != NULL;
+#ifdef SEEDED_BUG_RETAINED_BEFORE_INDEX
+    send_retained(worker, session, filter.filter, qos, identifier);
+    for (volatile int i = 0; i < 2000000; i++)
+        continue;
+#endif
     if (existed) { /* [MQTT-3.8.4-3] */
         subscription->options = options;
         subscription->identifier = identifier;
@@ -170,6 +175,9 @@ static uint8_t subscribe_one(struct connection *connection,
     }
     /* Shared subscriptions get no retained messages: 5.0 section 4.8.2. */
     bool wanted = request->retain_handling == 0 || (request->retain_handling == 1 && !existed);
+#ifdef SEEDED_BUG_RETAINED_BEFORE_INDEX
+    wanted = false;
+#endif
     if (wanted && filter.kind == TOPIC_FILTER_PLAIN)
         send_retained(worker, session, filter.filter, qos, identifier);
     return qos;
@@ -281,6 +289,10 @@ void unsubscribe_handle(struct connection *connection, const struct unsubscribe 
     unsuback.unsuback.packet_identifier = unsubscribe->packet_identifier;
     unsuback.unsuback.properties.present = 0;
     unsuback.unsuback.reason_codes = bytes_of(codes, count);
-    send_behind(connection, &unsuback, changed ? worker_lsn(worker) : 0);
+    uint64_t lsn = changed ? worker_lsn(worker) : 0;
+#ifdef SEEDED_BUG_UNSUBACK_EARLY
+    lsn = 0;
+#endif
+    send_behind(connection, &unsuback, lsn);
     free(codes);
 }

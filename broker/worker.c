@@ -196,6 +196,10 @@ static void post_all(struct worker *worker)
                     outbox->last = NULL;
                 continue;
 #endif
+#ifdef SEEDED_BUG_MAILBOX_WAITS
+                usleep(100);
+                continue;
+#endif
                 worker->congested = true;
                 break;
             }
@@ -417,6 +421,10 @@ static void turn(struct worker *worker, int timeout)
     size_t pending[WORKERS_MAX];
     int count = await(worker, events, timeout);
     update_clock(worker);
+#ifdef SEEDED_BUG_BATCH_BEFORE_MAIL
+    worker_batch(worker);
+    usleep(1000);
+#endif
     for (unsigned i = 0; i < worker->broker->worker_count; i++)
         pending[i] = mailbox_pending(worker->inboxes[i]);
     if (atomic_load(&worker->broker->stopping) && !worker->stopping)
