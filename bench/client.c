@@ -184,7 +184,7 @@ static void take(struct engine *engine, struct client *client, const struct wire
     case WIRE_PINGRESP:
         take_answer(engine, client, frame);
         break;
-    case WIRE_PUBREL &WIRE_TYPE_MASK:
+    case (WIRE_PUBREL & WIRE_TYPE_MASK):
         wire_ack(&client->out, WIRE_PUBCOMP, get_u16(frame->body));
         break;
     case WIRE_CONNACK:
