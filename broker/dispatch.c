@@ -26,6 +26,18 @@ static bool scratch_reserve(struct worker *worker, uint32_t count)
     return true;
 }
 
+/* What the store is told of a delivery in the scratch; points into it. */
+static struct store_owed owed_of(const struct delivery *delivery)
+{
+    return (struct store_owed){
+        .incarnation = delivery->incarnation,
+        .qos = delivery->qos,
+        .retain = delivery->retain,
+        .subscription_identifiers = identifiers_values(&delivery->identifiers),
+        .subscription_identifier_count = delivery->identifiers.count,
+    };
+}
+
 static void collect_one(struct worker *worker, struct collection *found, struct session *session,
                         uint64_t incarnation, uint8_t qos, bool retain, uint32_t group,
                         const uint32_t *identifiers, uint32_t identifier_count)
@@ -40,7 +52,8 @@ static void collect_one(struct worker *worker, struct collection *found, struct 
     if (qos == 0 && (facts & SESSION_FACT_CONNECTED) == 0 &&
         !(worker->broker->config->mqtt.queue_qos0_messages && (facts & SESSION_FACT_STORED) != 0))
         return;
-    worker->deliveries[found->count++] = (struct delivery){
+    struct delivery *delivery = &worker->deliveries[found->count++];
+    *delivery = (struct delivery){
         .session = session,
         .incarnation = incarnation,
         .identifiers = identifiers_copy(identifiers, identifier_count),
@@ -51,13 +64,7 @@ static void collect_one(struct worker *worker, struct collection *found, struct 
     };
     if (!owed)
         return;
-    worker->owed[found->owed_count++] = (struct store_owed){
-        .incarnation = incarnation,
-        .qos = qos,
-        .retain = retain,
-        .subscription_identifiers = identifiers,
-        .subscription_identifier_count = identifier_count,
-    };
+    worker->owed[found->owed_count++] = owed_of(delivery);
     if (qos == 2 || (facts & SESSION_FACT_CONNECTED) == 0)
         found->urgent = true;
 }
@@ -85,6 +92,28 @@ static const struct subscriber *pick_member(struct worker *worker, const struct 
     return best;
 }
 
+static bool is_owed(const struct worker *worker, const struct collection *found,
+                    uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < found->owed_count; i++) {
+        if (worker->owed[i].incarnation == incarnation)
+            return true;
+    }
+    return false;
+}
+
+/* The session is owed the message by another subscription already, and a row is one session's share
+ * of one number: what was just collected for it gets a number of its own. */
+static void set_apart(struct worker *worker, struct collection *found)
+{
+    struct dispatch *extra = malloc(sizeof *extra + sizeof extra->deliveries[0]);
+    CHECK(extra != NULL);
+    *extra = (struct dispatch){.extras = found->extras, .count = 1};
+    extra->deliveries[0] = worker->deliveries[--found->count];
+    found->owed_count--;
+    found->extras = extra;
+}
+
 static void collect_member(struct worker *worker, struct collection *found,
                            const struct route_group *group, const struct store_message *message)
 {
@@ -92,10 +121,14 @@ static void collect_member(struct worker *worker, struct collection *found,
     if (member == NULL)
         return;
     uint8_t granted = member->options & 3;
-    collect_one(worker, found, member->session, member->incarnation,
-                message->qos < granted ? message->qos : granted,
+    uint8_t qos = message->qos < granted ? message->qos : granted;
+    bool owed_already = is_owed(worker, found, member->incarnation);
+    uint32_t owed_before = found->owed_count;
+    collect_one(worker, found, member->session, member->incarnation, qos,
                 (member->options & 8) != 0 && message->retain, member->group,
                 &member->subscription_identifier, member->subscription_identifier != 0);
+    if (owed_already && found->owed_count > owed_before)
+        set_apart(worker, found);
 }
 
 /* Fills the scratch with everyone the message is for. False: no memory. */
@@ -165,10 +198,27 @@ static bool record_in(struct store_batch *batch, struct worker *worker, struct m
     return true;
 }
 
+/* Further copies for sessions that are owed one already, in the batch of the first. */
+static void record_extras(struct worker *worker, const struct message *message,
+                          const struct collection *found)
+{
+    struct store_batch *batch = worker->batch;
+    for (struct dispatch *extra = found->extras; extra != NULL; extra = extra->extras) {
+        extra->message = message_copy(&message->stored);
+        CHECK(extra->message != NULL);
+        extra->message->stored.retain = false; /* the retained set gets the first */
+        worker->owed[0] = owed_of(&extra->deliveries[0]);
+        struct collection one = {.count = 1, .owed_count = 1, .urgent = found->urgent};
+        record_in(batch, worker, extra->message, &one, 0, 0);
+    }
+}
+
 bool dispatch_record(struct worker *worker, struct message *message, const struct collection *found,
                      uint64_t inbound_incarnation, uint16_t packet_identifier)
 {
-    return record_in(NULL, worker, message, found, inbound_incarnation, packet_identifier);
+    bool recorded = record_in(NULL, worker, message, found, inbound_incarnation, packet_identifier);
+    record_extras(worker, message, found);
+    return recorded;
 }
 
 void dispatch_deliver(struct worker *worker, struct message *message, struct delivery *deliveries,
@@ -202,12 +252,15 @@ void dispatch_run(struct worker *worker, struct message *message, struct deliver
 
 void dispatch_free(struct dispatch *dispatch)
 {
-    if (dispatch == NULL)
-        return;
-    for (uint32_t i = 0; i < dispatch->count; i++)
-        identifiers_fini(&dispatch->deliveries[i].identifiers);
-    message_drop(dispatch->message, 1);
-    free(dispatch);
+    while (dispatch != NULL) {
+        struct dispatch *next = dispatch->extras;
+        for (uint32_t i = 0; i < dispatch->count; i++)
+            identifiers_fini(&dispatch->deliveries[i].identifiers);
+        if (dispatch->message != NULL)
+            message_drop(dispatch->message, 1);
+        free(dispatch);
+        dispatch = next;
+    }
 }
 
 static bool delivered_to(const struct delivery *deliveries, uint32_t count, uint64_t incarnation)
@@ -227,19 +280,21 @@ static void deliver_missed(struct worker *worker, struct message *message,
     struct collection found;
     if (!dispatch_collect(worker, &message->stored, &found))
         return;
+    dispatch_free(found.extras); /* shared subscriptions get no retained messages */
+    found.extras = NULL;
     struct message *copy = message_copy(&message->stored);
     uint32_t kept = 0, owed = 0;
     for (uint32_t i = 0; i < found.count; i++) {
         struct delivery *delivery = &worker->deliveries[i];
-        if (copy == NULL || delivered_to(routed, routed_count, delivery->incarnation)) {
+        if (copy == NULL || delivery->group != 0 ||
+            delivered_to(routed, routed_count, delivery->incarnation)) {
             identifiers_fini(&delivery->identifiers);
             continue;
         }
-        for (uint32_t j = 0; delivery->owed && j < found.owed_count; j++) {
-            if (worker->owed[j].incarnation == delivery->incarnation)
-                worker->owed[owed++] = worker->owed[j];
-        }
-        worker->deliveries[kept++] = *delivery;
+        worker->deliveries[kept] = *delivery;
+        if (delivery->owed)
+            worker->owed[owed++] = owed_of(&worker->deliveries[kept]);
+        kept++;
     }
     if (copy == NULL)
         return;
@@ -276,6 +331,7 @@ struct dispatch *dispatch_new(const struct worker *worker, struct message *messa
     message_hold(message, 1);
     dispatch->message = message;
     dispatch->index_version = version;
+    dispatch->extras = found->extras;
     dispatch->count = found->count;
     if (found->count > 0)
         memcpy(dispatch->deliveries, worker->deliveries,
@@ -292,7 +348,19 @@ void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch)
     dispatch_run(worker, message, dispatch->deliveries, count);
     if (message->stored.retain)
         retain(worker, message, dispatch->index_version, dispatch->deliveries, count);
+    dispatch_extras(worker, dispatch->extras);
+    dispatch->extras = NULL;
     dispatch_free(dispatch);
+}
+
+void dispatch_extras(struct worker *worker, struct dispatch *extras)
+{
+    while (extras != NULL) {
+        struct dispatch *extra = extras;
+        extras = extra->extras;
+        extra->extras = NULL;
+        dispatch_carry_out(worker, extra);
+    }
 }
 
 void dispatch_message(struct worker *worker, struct message *message)

@@ -5,6 +5,7 @@
 
 #include "broker/worker.h"
 
+struct dispatch;
 struct session;
 
 /* What dispatch_collect() found, in the worker's scratch. */
@@ -12,6 +13,7 @@ struct collection {
     uint32_t count, owed_count;
     uint32_t full; /* sessions whose queue has no room (rule 22) */
     bool urgent;
+    struct dispatch *extras; /* further copies for the same sessions, by shared subscriptions */
 };
 
 /* Fills the worker's scratch with everyone the message is for. False: no memory. */
@@ -32,6 +34,7 @@ void dispatch_deliver(struct worker *worker, struct message *message, struct del
 struct dispatch {
     struct message *message; /* one reference */
     uint64_t index_version;  /* of the topic index when it was routed */
+    struct dispatch *extras; /* to be carried out behind it */
     uint32_t count;
     struct delivery deliveries[];
 };
@@ -41,6 +44,7 @@ struct dispatch *dispatch_new(const struct worker *worker, struct message *messa
                               const struct collection *found, uint64_t version);
 /* Delivers what has been recorded, and retains it where it says so. Takes the dispatch. */
 void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch);
+void dispatch_extras(struct worker *worker, struct dispatch *extras);
 void dispatch_free(struct dispatch *dispatch);
 
 /* Publishes a message of the broker's own or a Will Message: records, routes, delivers. Its

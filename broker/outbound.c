@@ -190,8 +190,8 @@ static void assign(struct worker *worker, struct session *session, struct inflig
     struct outbound *outbound = &session->outbound;
     exchange->sequence = outbound->next_sequence++;
     if (exchange->owed)
-        store_batch_sent(worker_batch(worker), session->incarnation, exchange->number,
-                         exchange->packet_identifier, exchange->sequence);
+        store_batch_sent_at_qos(worker_batch(worker), session->incarnation, exchange->number,
+                                exchange->qos, exchange->packet_identifier, exchange->sequence);
 }
 
 /* Steps the exchange and carries its actions out. The exchange may be gone afterwards. */

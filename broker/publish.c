@@ -383,8 +383,10 @@ static void accept_now(struct connection *connection, const struct publish *publ
 #endif
     if (publish->retain)
         dispatch_carry_out(worker, dispatch_new(worker, message, found, version));
-    else
+    else {
         dispatch_run(worker, message, worker->deliveries, found->count);
+        dispatch_extras(worker, found->extras);
+    }
     if (publish->qos == 1) {
         count_received(connection, true);
         acknowledge(connection, PACKET_PUBACK, publish->packet_identifier,

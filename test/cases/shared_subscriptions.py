@@ -43,10 +43,10 @@ def each_message_goes_to_one_member(t, workers, qos):
     checks.that(all(came), f"shares: {[len(payloads) for payloads in came]}")
 
 
-@case("MQTT-4.8.2-3", over=WORKERS)
-def each_group_and_each_plain_subscription_gets_its_own_copy(t, workers):
+@case("MQTT-4.8.2-3", over={"workers": (1, 4), "stored": (False, True)})
+def each_group_and_each_plain_subscription_gets_its_own_copy(t, workers, stored):
     t.start(workers=workers)
-    one = t.client("one")
+    one = t.client("one", stored=stored)
     one.subscribe("$share/g/a/+", "$share/h/a/b", "a/#", qos=1)
     two = t.client("two")
     two.subscribe("$share/g/a/+", qos=0)
