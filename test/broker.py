@@ -10,7 +10,7 @@ from mqtt_wire import DEADLINE_S
 
 # What a sanitizer or a failed CHECK leaves in the log, whatever became of the exit status.
 CONFESSIONS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
-               "runtime error:", "CHECK failed", "Assertion `")
+               "runtime error:", "CHECK failed", "Assertion `", "a fault of this program")
 
 POLL_S = 0.01
 

@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 import select
+import time
 
 import mqtt_wire
 import store
@@ -178,6 +179,13 @@ class Context:
         growth = (self.broker.resident_bytes() - before) / (1 << 20)
         if growth > megabytes:
             raise AssertionError(f"the broker grew by {growth:.1f} MB, not {megabytes} at most")
+
+    def await_empty_store(self):
+        """What has ended is deleted in slices, behind everything else: looks until it is gone."""
+        deadline = time.monotonic() + mqtt_wire.DEADLINE_S
+        while self.dialect.name == "holdfast" and store.left_over(self.broker.store) and \
+                time.monotonic() < deadline:
+            self.pass_time(0.02)
 
     # ---- The rest ----
 

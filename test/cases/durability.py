@@ -6,9 +6,20 @@ import time
 import checks
 import store
 from case import case
+from mqtt_packet import PUBACK
 from mqtt_session import Publisher, Subscriber
 
 VERSIONS = {"version": (4, 5)}
+MARKER = b"a payload that is easy to find "
+
+
+def is_on_disk(t, words):
+    """Whether any file of the store holds these bytes."""
+    for name in os.listdir(t.broker.store):
+        with open(os.path.join(t.broker.store, name), "rb") as file:
+            if words in file.read():
+                return True
+    return False
 
 
 @case("rule 10", "MQTT-3.3.1-9", "MQTT-3.8.4-4", over={"version": (4, 5), "workers": (1, 4)})
@@ -66,6 +77,53 @@ def what_waits_for_connected_sessions_alone_is_flushed_soon(t, version, qos):
         publisher.publish("a", b"%d" % number, qos)
     elapsed = time.monotonic() - started
     checks.that(elapsed < 5, f"20 acknowledgements took {elapsed:.1f} s")
+
+
+@case("rule 11", over=VERSIONS)
+def what_everybody_has_acknowledged_in_time_is_never_written(t, version):
+    """commit_delay waits for connected sessions at QoS 1; their acknowledgements save the disk."""
+    t.holdfast_only("commit_delay")
+    t.start(sqlite={"commit_delay": 1000})
+    client = t.client("here", version, stored=True)
+    client.subscribe("a", qos=1)
+    publisher = t.client("publisher", version)
+    for number in range(20):
+        packet_id = publisher.send_publish("a", MARKER + b"%d" % number, qos=1)
+        client.message(payload=MARKER + b"%d" % number)
+        publisher.find(PUBACK, packet_id=packet_id)
+    checks.that(not is_on_disk(t, MARKER), "a message that nobody is owed any more was written")
+
+
+@case("rule 12", over=VERSIONS)
+def durability_flush_acknowledges_without_writing(t, version):
+    t.holdfast_only("durability")
+    t.start(sqlite={"durability": b"flush", "flush_interval": 60000,
+                    "flush_mem_threshold": 1000000})
+    t.away("away", "a", version=version, qos=2)
+    publisher = t.client("publisher", version)
+    for qos in (1, 2):
+        publisher.publish("a", MARKER, qos)
+    checks.that(not is_on_disk(t, MARKER), "written before it was acknowledged")
+    checks.equal("messages", len(t.back("away", version).messages(2)), 2)
+
+
+@case("rule 12", "rule 8", over=VERSIONS)
+def durability_flush_hides_nothing_from_a_session_that_returns(t, version):
+    """A backlog too large for memory is read back before it was due to be written."""
+    t.holdfast_only("durability")
+    t.start(sqlite={"durability": b"flush", "flush_interval": 60000,
+                    "flush_mem_threshold": 1000000})
+    t.away("away", "a", version=version, qos=1)
+    publisher = Publisher()
+    publisher.attach(t.client("publisher", version))
+    for number in range(6000):
+        publisher.add("a", b"%d " % number + b"x" * 4000, 1)
+    publisher.run()
+    subscriber = Subscriber()
+    subscriber.attach(t.back("away", version))
+    subscriber.receive(6000)
+    checks.equal("messages", [int(payload.split()[0]) for payload in subscriber.payloads()],
+                 list(range(6000)))
 
 
 @case("rule 12", over=VERSIONS)

@@ -112,6 +112,35 @@ def nothing_published_to_an_ended_session_reaches_its_successor(t, version, work
     t.check_store_is_empty()
 
 
+@case("rule 9", "MQTT-3.1.2-4", over={"qos": (0, 1)}, timeout=60)
+def what_is_on_its_way_between_workers_does_not_reach_a_successor(t, qos):
+    """Floods wait in small mailboxes while their session ends and another takes its place."""
+    t.start(**({"broker": {"workers": 4, "mailbox_size": 1}}
+               if t.dialect.name == "holdfast" else {}))
+    flooders = [t.client(f"flooder-{number}", 4) for number in range(6)]
+    burst = b"".join(mqtt.publish(4, "flood", b"x", qos, number if qos else None)
+                     for number in range(1, 1001))
+    for _ in range(25):
+        victim = t.client("one", stored=True, clean=True)
+        victim.subscribe("flood", qos=qos)
+        for flooder in flooders:
+            flooder.send(burst)
+        victim.expect(PUBLISH, topic="flood")
+        successors = [t.client("one", stored=True, clean=True)]
+        successors += [t.client(f"another-{number}") for number in range(4)]
+        for successor in successors:
+            successor.expect_nothing()
+        for flooder in flooders:
+            flooder.settle()
+        for successor in successors:
+            successor.expect_nothing()
+            successor.close()
+        victim.close()
+    t.client("one", clean=True).disconnect()
+    t.broker.stop()
+    t.check_store_is_empty()
+
+
 @case("rule 9", "MQTT-3.1.2-4")
 def nothing_of_an_ended_session_comes_back_with_a_kill(t):
     t.start()
@@ -145,6 +174,7 @@ def what_a_session_that_ended_left_is_deleted(t, version):
         t.client(name, version, clean=True).disconnect()
     t.broker.stop_and_restart()  # an interrupted deletion goes on
     t.check_health()
+    t.await_empty_store()
     t.broker.stop()
     t.check_store_is_empty()
 

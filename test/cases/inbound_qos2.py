@@ -90,6 +90,46 @@ def a_publish_whose_pubrec_was_never_seen_is_routed_once(t, version):
     expect_backlog(t, version, [b"%d" % number for number in range(10)])
 
 
+@case("rule 2", "MQTT-4.3.3-10", over=VERSIONS)
+def a_repeated_pubrec_promises_as_much_as_the_first(t, version):
+    """Whichever PUBREC comes first: a client that has seen one does not publish again."""
+    t.start()
+    t.away("away", "a", version=version, qos=2)
+    for number in range(8):
+        publisher = publisher_of(t, version)
+        packet = mqtt.publish(version, "a", b"%d" % number, 2, 7)
+        publisher.send(packet + mqtt.publish(version, "a", b"%d" % number, 2, 7, dup=True))
+        publisher.expect(PUBREC, packet_id=7, reason=0)
+        t.broker.kill_and_restart()
+        publisher = t.back("publisher", version)
+        finish(publisher, 7)
+        publisher.close()
+    expect_backlog(t, version, [b"%d" % number for number in range(8)])
+
+
+@case("rule 2", "MQTT-4.3.3-10", over=VERSIONS)
+def a_message_is_durable_before_anybody_gets_it(t, version):
+    """A subscriber has seen it, the broker dies, the publisher sends it again: not routed twice."""
+    t.start()
+    for number in range(8):
+        subscriber = t.client("here", version)
+        subscriber.subscribe("a", qos=0)
+        publisher = publisher_of(t, version)
+        publisher.send_publish("a", b"%d" % number, qos=2, packet_id=7)
+        subscriber.message(payload=b"%d" % number)
+        t.broker.kill_and_restart()
+        subscriber = t.client("here", version)
+        subscriber.subscribe("a", qos=0)
+        publisher = t.back("publisher", version)
+        publisher.send_publish("a", b"%d" % number, qos=2, packet_id=7, dup=True)
+        publisher.expect(PUBREC, packet_id=7, reason=0)
+        finish(publisher, 7)
+        publisher.publish("a", b"sentinel", qos=2)
+        subscriber.message(payload=b"sentinel")
+        subscriber.close()
+        publisher.disconnect()
+
+
 @case("rule 3", "MQTT-4.3.3-12", over=VERSIONS)
 def an_identifier_that_was_completed_is_free_behind_a_kill(t, version):
     t.start()
