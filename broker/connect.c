@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "broker/connection.h"
+#include "broker/publish.h"
 #include "broker/session.h"
 #include "fsm/machines.h"
 #include "tls/tls.h"
@@ -41,6 +42,11 @@ static bool admit(struct connection *connection, const struct connect *connect)
     if (connect->has_will && connect->will.retain && !mqtt->retain_available) {
         refuse(connection, REASON_RETAIN_NOT_SUPPORTED, "MQTT-3.2.2-13",
                "Will Retain while Retain Available is 0");
+        return false;
+    }
+    uint8_t will_refusal = connect->has_will ? publish_topic_refusal(connect->will.topic) : 0;
+    if (will_refusal != 0) {
+        refuse(connection, will_refusal, "MQTT-3.1.4-2", "the Will Topic may not be published to");
         return false;
     }
     bool has_certificate = connection->tls != NULL && tls_peer_subject(connection->tls).size > 0;

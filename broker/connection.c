@@ -130,7 +130,7 @@ static void detach(struct connection *connection, bool normally)
         counter_add(&connection->worker->counters.clients_connected, (uint64_t)-1);
     }
     if (connection->worker->stopping && !normally)
-        session_suspended(session);
+        session_suspended(connection->worker, session);
     else
         session_disconnected(connection->worker, session, normally);
 }
@@ -203,6 +203,13 @@ void connection_event(struct connection *connection, uint8_t event, uint8_t reas
     }
 }
 
+/* Not read, for a reason of the broker's. */
+static bool held_back(const struct connection *connection)
+{
+    return connection->waiting >= WAITING_HIGH ||
+           (connection->records && worker_is_overloaded(connection->worker));
+}
+
 static void timer_fired(struct worker *worker, struct worker_timer *timer)
 {
     struct connection *connection = CONTAINER_OF(timer, struct connection, timer);
@@ -215,6 +222,8 @@ static void timer_fired(struct worker *worker, struct worker_timer *timer)
         uint64_t due = connection->last_packet_ms + connection->keep_alive_ms;
         if (worker->now_ms < due)
             worker_timer_set(worker, timer, due);
+        else if (held_back(connection) || worker->congested) /* the silence is ours (rule 20) */
+            worker_timer_set(worker, timer, worker->now_ms + connection->keep_alive_ms);
         else
             connection_event(connection, CONNECTION_EVENT_TIMED_OUT, REASON_KEEP_ALIVE_TIMEOUT,
                              "MQTT-3.1.2-22", "no packet within one and a half times Keep Alive");
@@ -307,9 +316,7 @@ static void refused(struct connection *connection, const struct refusal *refusal
 
 static bool can_process(const struct connection *connection)
 {
-    return !connection->closed && connection->waiting < WAITING_HIGH &&
-           (connection->waiting == 0 || !worker_is_overloaded(connection->worker)) &&
-           !connection_is_choked(connection) &&
+    return !connection->closed && !held_back(connection) && !connection_is_choked(connection) &&
            (connection->state == CONNECTION_STATE_ACCEPTED ||
             connection->state == CONNECTION_STATE_CONNECTED);
 }
@@ -405,6 +412,7 @@ static bool process(struct connection *connection, const uint8_t *data, size_t s
         done += used;
     }
     connection->processing = false;
+    connection->held = done < size && !can_process(connection);
     if (connection->state == CONNECTION_STATE_CLOSING)
         done = size;
     if (data == connection->input.data) {
@@ -510,9 +518,13 @@ bool connection_read(struct connection *connection)
 
 void connection_continue(struct connection *connection)
 {
-    if ((connection->input_left || connection->input.size > 0) && !connection->processing &&
-        can_process(connection) && list_empty(&connection->ready))
+    if ((connection->input_left || connection->held) && !connection->processing &&
+        can_process(connection) && list_empty(&connection->ready)) {
+        if (connection->held)
+            connection->last_packet_ms = connection->worker->now_ms; /* it was not read until now */
+        connection->held = false;
         list_append(&connection->worker->ready, &connection->ready);
+    }
 }
 
 void connection_continue_reading(struct connection *connection)

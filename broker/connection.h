@@ -24,12 +24,14 @@ struct connection {
     uint8_t state;   /* enum connection_state */
     uint8_t version; /* enum mqtt_version; 0 before CONNECT */
     bool input_left; /* the socket may hold more: edge-triggered */
+    bool held;       /* there is input that we were not to look at yet */
     bool hangup;     /* the end of the stream, or an error, lies behind the input */
     bool closed;     /* to be freed when the turn ends */
     bool draining;   /* output, then shutdown, then linger until the peer closes */
     bool shut;       /* the sending side was shut down */
     bool processing; /* input is being looked at: no recursion */
     bool request_problem_information;
+    bool records;         /* has published what the store had to write */
     bool admitted;        /* counted in clients_connected */
     uint8_t resume_waits; /* what RESUMED still waits for: the disk, the stored state */
     uint16_t send_quota, receive_maximum; /* towards the Client */

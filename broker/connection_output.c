@@ -16,9 +16,27 @@ enum {
     LINGER_STOPPING_MS = 200, /* the same while the broker stops */
 };
 
+/* Anything but a PUBLISH that is too large for the Client cannot be left out: it would wait for its
+ * answer for ever. True when the connection is being closed for it. */
+static bool exceeds_maximum(struct connection *connection, size_t size)
+{
+    if (size <= connection->maximum_packet_size)
+        return false;
+    char name[256];
+    if (!connection->closed)
+        log_line(LOG_NOTICE,
+                 "%s: an answer of %zu bytes is larger than its Maximum Packet Size of %u "
+                 "[MQTT-3.1.2-24]; closed",
+                 connection_name(connection, name, sizeof name), size,
+                 connection->maximum_packet_size);
+    connection->closed = true;
+    connection_mark_unflushed(connection);
+    return true;
+}
+
 void connection_send_bytes(struct connection *connection, const void *data, size_t size)
 {
-    if (connection->closed)
+    if (connection->closed || exceeds_maximum(connection, size))
         return;
     if (buffer_append(&connection->output, data, size) != STATUS_OK) {
         connection->closed = true; /* it reconnects and is owed the same again */
@@ -53,6 +71,8 @@ void connection_send(struct connection *connection, const struct packet *packet)
 {
     enum mqtt_version version = (enum mqtt_version)connection->version;
     size_t size = packet_encode(version, packet, NULL, 0);
+    if (exceeds_maximum(connection, size))
+        return;
     uint8_t *out = output_reserve(connection, size);
     if (out == NULL)
         return;

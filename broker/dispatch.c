@@ -71,7 +71,8 @@ static void collect_one(struct worker *worker, struct collection *found, struct 
 
 /* A member of a shared subscription: one that can be sent to now, else one that is connected, else
  * one that is stored; from a random start, so that no counter is shared. */
-static const struct subscriber *pick_member(struct worker *worker, const struct route_group *group)
+static const struct subscriber *pick_member(struct worker *worker, const struct route_group *group,
+                                            uint8_t message_qos)
 {
     const struct subscriber *best = NULL;
     int best_rank = 0;
@@ -79,6 +80,8 @@ static const struct subscriber *pick_member(struct worker *worker, const struct 
     for (uint32_t i = 0; i < group->count && best_rank < 3; i++) {
         const struct subscriber *member = &group->members[(start + i) % group->count];
         uint8_t facts = session_facts(member->session);
+        if (message_qos == 0 || (member->options & 3) == 0)
+            facts &= (uint8_t)~SESSION_FACT_FULL; /* does not concern QoS 0 */
         int rank = (facts & SESSION_FACT_FULL) != 0        ? 0
                    : (facts & SESSION_FACT_QUOTA) != 0     ? 3
                    : (facts & SESSION_FACT_CONNECTED) != 0 ? 2
@@ -117,9 +120,12 @@ static void set_apart(struct worker *worker, struct collection *found)
 static void collect_member(struct worker *worker, struct collection *found,
                            const struct route_group *group, const struct store_message *message)
 {
-    const struct subscriber *member = pick_member(worker, group);
-    if (member == NULL)
+    const struct subscriber *member = pick_member(worker, group, message->qos);
+    if (member == NULL) { /* every member's queue is full */
+        counter_add(&worker->counters.dropped[DROP_QUEUE_FULL], 1);
+        found->full++;
         return;
+    }
     uint8_t granted = member->options & 3;
     uint8_t qos = message->qos < granted ? message->qos : granted;
     bool owed_already = is_owed(worker, found, member->incarnation);
@@ -229,6 +235,8 @@ void dispatch_deliver(struct worker *worker, struct message *message, struct del
 #ifndef SEEDED_BUG_SUCCESSOR_DELIVERY
         if (delivery->session->incarnation != delivery->incarnation) {
             identifiers_fini(&delivery->identifiers); /* ended since it was routed */
+            if (delivery->group != 0 && deliveries != worker->deliveries)
+                dispatch_move(worker, NULL, message, delivery->group, false);
             continue;
         }
 #endif
@@ -397,6 +405,7 @@ void dispatch_retained_to(struct worker *worker, struct session *session, struct
         .qos = qos,
         .retain = retain,
         .owed = qos > 0 && session_is_stored(session),
+        .patient = true,
     };
     if (!delivery.owed) {
         outbound_deliver(worker, session, retained, &delivery);

@@ -59,7 +59,8 @@ void dispatch_retained_to(struct worker *worker, struct session *session, struct
                           uint8_t qos, bool retain, uint32_t subscription_identifier);
 
 /* Gives an unsent message of a shared subscription to another of its members, in one delta with its
- * end at the first (rule 23). False: there is no other. */
+ * end at the first (rule 23; NULL: a session that has ended, and its rows with it). False: there is
+ * no other. */
 bool dispatch_move(struct worker *worker, const struct session *from, struct message *message,
                    uint32_t group, bool owed);
 

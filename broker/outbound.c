@@ -12,6 +12,7 @@
 enum {
     PAGE_MESSAGES = 1000,
     PAGE_BYTES = 256 * 1024,
+    INFLIGHT_MAX = 32768, /* half of all identifiers: a free one is found quickly */
     UNSTORED_BYTES = 16 * 1024 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* queued messages wait above this much unsent output */
 };
@@ -362,16 +363,19 @@ void outbound_pump(struct worker *worker, struct session *session)
         if (expired(worker, head->message)) { /* [MQTT-3.3.2-5] */
             struct queued entry = queue_pop(queue);
             count_bytes(worker, outbound, entry.message, false);
+            outbound->qos0_count -= entry.qos == 0;
             queued_drop(worker, session, &entry, DROP_EXPIRED);
             continue;
         }
         if (head->qos == 0) {
             struct queued entry = queue_pop(queue);
             count_bytes(worker, outbound, entry.message, false);
+            outbound->qos0_count--;
             send_qos0(worker, session, &entry);
             continue;
         }
-        if (session->connection->send_quota == 0) /* [MQTT-4.9.0-2] */
+        if (session->connection->send_quota == 0 || /* [MQTT-4.9.0-2] */
+            outbound->inflight_count >= INFLIGHT_MAX)
             break;
         struct queued entry = queue_pop(queue);
         count_bytes(worker, outbound, entry.message, false);
@@ -440,11 +444,24 @@ static void deliver_qos0(struct worker *worker, struct session *session,
         worker_drop(worker, session, DROP_TOO_LARGE);
 }
 
+/* A connected Client has more to come than its socket takes now. The count is bounded, because a
+ * Client may ask for the same retained messages again and again. */
+static bool must_wait(const struct worker *worker, const struct session *session)
+{
+    const struct outbound *outbound = &session->outbound;
+    uint64_t limit = (uint64_t)worker->broker->config->mqtt.max_queued_messages +
+                     retained_count(worker->broker->retained);
+    return session->connection != NULL &&
+           session->connection->state == CONNECTION_STATE_CONNECTED &&
+           (outbound->queue.count > 0 || !can_send(session)) && outbound->queue.count < limit;
+}
+
 void outbound_deliver(struct worker *worker, struct session *session, struct message *message,
                       struct delivery *delivery)
 {
     struct outbound *outbound = &session->outbound;
-    if (delivery->qos == 0 && !keeps_qos0(worker, session)) {
+    if (delivery->qos == 0 && !keeps_qos0(worker, session) &&
+        !(delivery->patient && must_wait(worker, session))) {
         deliver_qos0(worker, session, message, delivery);
         identifiers_fini(&delivery->identifiers);
         return;
@@ -455,7 +472,7 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
     bool idle = outbound->resend_count == 0 && outbound->paged.count == 0 &&
                 oldest_queue(outbound) != NULL && outbound->queue.count == 0;
     if (idle && can_send(session) && session->connection->send_quota > 0 &&
-        !expired(worker, message)) {
+        outbound->inflight_count < INFLIGHT_MAX && !expired(worker, message)) {
         if (start_exchange(worker, session, &entry))
             return;
     }
@@ -464,12 +481,13 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
         queued_drop(worker, session, &entry, DROP_EXPIRED);
         return;
     }
-    if ((session_facts(session) & SESSION_FACT_FULL) != 0 ||
+    if ((delivery->qos > 0 && (session_facts(session) & SESSION_FACT_FULL) != 0) ||
         queue_push(&outbound->queue, &entry) != STATUS_OK) {
         queued_drop(worker, session, &entry, DROP_QUEUE_FULL);
         return;
     }
     count_bytes(worker, outbound, message, true);
+    outbound->qos0_count += delivery->qos == 0;
     update_full_fact(worker, session);
     if (worker->queued_bytes > worker->broker->queue_memory_bytes)
         page_out(worker, session);
@@ -559,9 +577,29 @@ void outbound_leave_group(struct worker *worker, struct session *session, uint32
 
 /* ---- Connections come and go ---- */
 
-void outbound_connection_lost(struct session *session)
+/* QoS 0 that waited for the socket does not wait for the Client. */
+static void drop_qos0(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
+    if (outbound->qos0_count == 0 || worker->broker->config->mqtt.queue_qos0_messages)
+        return;
+    for (uint32_t left = outbound->queue.count; left > 0; left--) {
+        struct queued entry = queue_pop(&outbound->queue);
+        if (entry.qos > 0) {
+            CHECK(queue_push(&outbound->queue, &entry) == STATUS_OK);
+            continue;
+        }
+        count_bytes(worker, outbound, entry.message, false);
+        message_drop(entry.message, 1);
+        identifiers_fini(&entry.identifiers);
+    }
+    outbound->qos0_count = 0;
+}
+
+void outbound_connection_lost(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    drop_qos0(worker, session);
     for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
         struct inflight *exchange = &outbound->inflight[i];
         if (exchange->packet_identifier == 0)

@@ -45,6 +45,7 @@ struct outbound {
     uint64_t stored_count; /* rows of an earlier run that are not in memory yet */
     uint64_t stored_after; /* the last number that was paged in */
     bool reading;          /* a page is on its way */
+    uint32_t qos0_count;   /* of `queue` */
     uint64_t queued_bytes;
 };
 
@@ -57,7 +58,7 @@ void outbound_acknowledged(struct worker *worker, struct session *session, enum 
                            uint16_t packet_identifier, uint8_t reason_code);
 /* The store has what the exchange under this identifier waited for. */
 void outbound_stored(struct worker *worker, struct session *session, uint16_t packet_identifier);
-void outbound_connection_lost(struct session *session);
+void outbound_connection_lost(struct worker *worker, struct session *session);
 /* Behind CONNACK: PUBRELs and PUBLISHes of earlier connections, then the queue [MQTT-4.4.0-1]. */
 void outbound_resume(struct worker *worker, struct session *session);
 /* Sends again what has not been answered for resend_interval: 3.1.1 and 3.1. */

@@ -8,6 +8,7 @@
 #include "broker/dispatch.h"
 #include "broker/session.h"
 #include "fsm/machines.h"
+#include "protocol/topic.h"
 
 /* In session->inbound: the machine's state, and whether this connection's Receive Maximum counts
  * it: the connection serial in the upper bits. */
@@ -51,6 +52,8 @@ static const char *reason_string(uint8_t reason_code)
         return "queue full: the message was not taken";
     case REASON_NOT_AUTHORIZED:
         return "topics under $SYS are the Server's";
+    case REASON_TOPIC_NAME_INVALID:
+        return "more than 200 topic levels";
     default:
         return NULL;
     }
@@ -207,12 +210,22 @@ void publish_handle_pubrel(struct connection *connection, const struct acknowled
 
 /* ---- PUBLISH ---- */
 
+uint8_t publish_topic_refusal(struct bytes topic)
+{
+    if (topic.size >= 5 && memcmp(topic.data, "$SYS/", 5) == 0)
+        return REASON_NOT_AUTHORIZED;
+    if (topic.size >= TOPIC_LEVELS_MAX && topic_levels(topic) > TOPIC_LEVELS_MAX)
+        return REASON_TOPIC_NAME_INVALID;
+    return 0;
+}
+
 /* The reason to refuse it, or 0. */
 static uint8_t refusal_of(const struct connection *connection, const struct publish *publish)
 {
     struct worker *worker = connection->worker;
-    if (publish->topic_name.size >= 5 && memcmp(publish->topic_name.data, "$SYS/", 5) == 0)
-        return REASON_NOT_AUTHORIZED;
+    uint8_t reason = publish_topic_refusal(publish->topic_name);
+    if (reason != 0)
+        return reason;
     if (publish->qos > 0 &&
         (worker->store_full || store_health(worker->broker->store) != STORE_HEALTH_OK))
         return REASON_QUOTA_EXCEEDED;
@@ -222,14 +235,14 @@ static uint8_t refusal_of(const struct connection *connection, const struct publ
 static void refuse(struct connection *connection, const struct publish *publish, uint8_t reason)
 {
     struct worker *worker = connection->worker;
-    if (reason == REASON_NOT_AUTHORIZED)
+    if (reason != REASON_QUOTA_EXCEEDED)
         worker_drop(worker, connection->session, DROP_NOT_AUTHORISED);
     if (publish->qos == 0)
         return;
     if (connection->version != MQTT_VERSION_5) {
         /* No negative acknowledgement: not authorised is acknowledged and goes nowhere
          * [MQTT-3.3.5-2]; what cannot be stored must not be acknowledged. */
-        if (reason != REASON_NOT_AUTHORIZED) {
+        if (reason == REASON_QUOTA_EXCEEDED) {
             connection_event(connection, CONNECTION_EVENT_STOPPED, reason, "MQTT-4.8.0-2",
                              "the store cannot take more messages now");
             return;
@@ -376,6 +389,7 @@ static void accept_now(struct connection *connection, const struct publish *publ
 {
     struct worker *worker = connection->worker;
     bool recorded = dispatch_record(worker, message, found, 0, 0);
+    connection->records |= recorded;
     uint64_t lsn = recorded && publish->qos > 0 ? worker_lsn(worker) : 0;
 #ifdef SEEDED_BUG_RETAINED_EARLY
     if (publish->retain)
@@ -405,6 +419,7 @@ static void accept_qos2(struct connection *connection, const struct publish *pub
     CHECK(row->step_count == 1 && row->steps[0] == INBOUND_QOS2_ACTION_STORE);
     uint64_t inbound = session_is_stored(session) ? session->incarnation : 0;
     bool recorded = dispatch_record(worker, message, found, inbound, publish->packet_identifier);
+    connection->records |= recorded;
     struct dispatch *dispatch = dispatch_new(worker, message, found, version);
 #ifdef SEEDED_BUG_ROUTE_EARLY
     dispatch_run(worker, message, dispatch->deliveries, dispatch->count);

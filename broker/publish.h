@@ -9,6 +9,12 @@
 struct session;
 struct connection;
 
+/* Each level of a topic costs memory in shared trees: more than this are refused. */
+enum { TOPIC_LEVELS_MAX = 200 };
+
+/* Why a Client may not publish to a topic, be it by a Will Message; or 0. */
+uint8_t publish_topic_refusal(struct bytes topic);
+
 /* ---- From the waiting queue ---- */
 
 /* `session` or `connection` are NULL when they are gone; the dispatch (taken) is carried out all

@@ -64,7 +64,10 @@ static void *reader_that_looks_late(void *context)
     }
     bool early = atomic_load(&released) != 0;
     reclaim_offline();
-    atomic_store(&step, STEP_SEEN);
+    /* The other side may have seen the release, and gone on, before we come to say that we are
+     * done. */
+    int before = STEP_DEFERRED;
+    atomic_compare_exchange_strong(&step, &before, STEP_SEEN);
     wait_for(STEP_END);
     reclaim_online();
     reclaim_thread_unregister();

@@ -393,7 +393,7 @@ void session_disconnected(struct worker *worker, struct session *session, bool n
     session_set_fact(session, SESSION_FACT_CONNECTED, false);
     session_set_fact(session, SESSION_FACT_QUOTA, false);
     session->disconnected_at_ms = worker->store_now_ms;
-    outbound_connection_lost(session);
+    outbound_connection_lost(worker, session);
     if (normally)
         will_event(worker, session, WILL_EVENT_DISCONNECT_NORMAL);
     else
@@ -405,12 +405,12 @@ void session_disconnected(struct worker *worker, struct session *session, bool n
     session_event(worker, session, closed_event(session));
 }
 
-void session_suspended(struct session *session)
+void session_suspended(struct worker *worker, struct session *session)
 {
     session->connection = NULL;
     session_set_fact(session, SESSION_FACT_CONNECTED, false);
     session_set_fact(session, SESSION_FACT_QUOTA, false);
-    outbound_connection_lost(session);
+    outbound_connection_lost(worker, session);
 }
 
 void session_restart(struct worker *worker, struct session *session, bool was_connected)

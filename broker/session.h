@@ -26,6 +26,7 @@ struct subscription {
     struct topic_index_entry *entry;
     uint32_t identifier;
     uint8_t options;
+    bool wants_retained; /* while its SUBSCRIBE is handled */
     uint16_t filter_size;
     uint8_t filter[]; /* as in the SUBSCRIBE */
 };
@@ -101,7 +102,7 @@ void session_disconnected(struct worker *worker, struct session *session, bool n
 
 /* The broker stops: its row stays that of a connected session, for the next start to see (rule 16).
  */
-void session_suspended(struct session *session);
+void session_suspended(struct worker *worker, struct session *session);
 
 /* At the first turn of a run, for a session from the store that was connected: it counts as
  * disconnected now; or for one that was not: its timers go on. */

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
+#include "broker/publish.h"
 #include "broker/session.h"
 #include "protocol/topic.h"
 
@@ -47,6 +48,7 @@ enum status subscription_restore(struct worker *worker, struct session *session,
         return STATUS_NO_MEMORY;
     subscription->identifier = identifier;
     subscription->options = options;
+    subscription->wants_retained = false;
     subscription->filter_size = (uint16_t)text.size;
     put_bytes(subscription->filter, text);
     struct subscriber subscriber = {
@@ -107,6 +109,13 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Many filters in one SUBSCRIBE may ask for the same again and again. */
+static bool may_take(const struct session *session, uint8_t qos)
+{
+    return qos == 0 || ((session_facts(session) & SESSION_FACT_FULL) == 0 &&
+                        !worker_is_overloaded(session->connection->worker));
+}
+
 static void send_retained(struct worker *worker, struct session *session, struct bytes filter,
                           uint8_t qos, uint32_t identifier)
 {
@@ -117,7 +126,10 @@ static void send_retained(struct worker *worker, struct session *session, struct
     for (uint32_t i = 0; i < visit.count; i++) {
         /* Sent because of the subscription: RETAIN is 1 whatever Retain As Published says
          * (5.0 section 3.3.1.3). */
-        dispatch_retained_to(worker, session, visit.found[i], qos, true, identifier);
+        if (may_take(session, qos))
+            dispatch_retained_to(worker, session, visit.found[i], qos, true, identifier);
+        else
+            worker_drop(worker, session, DROP_QUEUE_FULL);
         message_drop(visit.found[i], 1);
     }
     free(visit.found);
@@ -146,7 +158,9 @@ static uint8_t subscribe_one(struct connection *connection,
     struct session *session = connection->session;
     size_t offset;
     struct topic_filter filter = topic_filter_parse(request->topic_filter, true, &offset);
-    if (filter.kind == TOPIC_FILTER_INVALID)
+    if (filter.kind == TOPIC_FILTER_INVALID ||
+        (request->topic_filter.size >= TOPIC_LEVELS_MAX &&
+         topic_levels(request->topic_filter) > TOPIC_LEVELS_MAX))
         return failure(connection, REASON_TOPIC_FILTER_INVALID);
     uint8_t max_qos = (uint8_t)worker->broker->config->mqtt.max_qos;
     uint8_t qos = request->maximum_qos < max_qos ? request->maximum_qos : max_qos;
@@ -208,6 +222,24 @@ static void send_behind(struct connection *connection, const struct packet *pack
     waiting_push(worker, &entry);
 }
 
+/* Once for each subscription, however often its filter stands in the packet. */
+static void send_all_retained(struct connection *connection, const struct subscribe *subscribe)
+{
+    struct worker *worker = connection->worker;
+    struct session *session = connection->session;
+    struct subscription_request request;
+    size_t cursor = 0;
+    while (subscribe_next(subscribe, (enum mqtt_version)connection->version, &cursor, &request)) {
+        struct subscription *subscription =
+            session_subscription(session, &worker->broker->key, request.topic_filter);
+        if (subscription == NULL || !subscription->wants_retained)
+            continue;
+        subscription->wants_retained = false;
+        send_retained(worker, session, request.topic_filter, subscription->options & OPTION_QOS,
+                      subscription->identifier);
+    }
+}
+
 void subscribe_handle(struct connection *connection, const struct subscribe *subscribe)
 {
     struct worker *worker = connection->worker;
@@ -238,6 +270,7 @@ void subscribe_handle(struct connection *connection, const struct subscribe *sub
         }
         codes[count++] = subscribe_one(connection, &request, identifier, &changed);
     }
+    send_all_retained(connection, subscribe);
     struct packet suback = {.type = PACKET_SUBACK};
     suback.suback.packet_identifier = subscribe->packet_identifier;
     suback.suback.properties.present = 0;

@@ -73,6 +73,13 @@ static void carry_out(struct worker *worker, struct waiting_entry *entry)
         connection_continue(connection);
 }
 
+bool waiting_is_due(const struct worker *worker)
+{
+    const struct waiting *waiting = &worker->waiting;
+    return waiting->count > 0 &&
+           waiting->entries[waiting->head].lsn <= store_durable(worker->broker->store);
+}
+
 void waiting_release(struct worker *worker)
 {
     struct waiting *waiting = &worker->waiting;

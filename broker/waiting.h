@@ -55,6 +55,8 @@ static inline uint64_t waiting_last_lsn(const struct waiting *waiting)
 void waiting_push(struct worker *worker, const struct waiting_entry *entry);
 /* Carries out everything that has become durable. */
 void waiting_release(struct worker *worker);
+/* Whether there is something to carry out now. */
+bool waiting_is_due(const struct worker *worker);
 void waiting_fini(struct worker *worker);
 
 #endif

@@ -122,10 +122,11 @@ static void parcel_free(struct parcel *parcel)
     free(parcel);
 }
 
-static struct parcel *parcel_append(struct outbox *outbox)
+static struct parcel *parcel_append(struct worker *worker, struct outbox *outbox)
 {
     struct parcel *parcel = calloc(1, sizeof *parcel);
     CHECK(parcel != NULL); /* what is recorded as owed must not be forgotten */
+    worker->has_letters = true;
     if (outbox->last != NULL)
         outbox->last->next = parcel;
     else
@@ -163,7 +164,7 @@ void worker_post(struct worker *worker, unsigned home, struct message *message,
     struct outbox *outbox = &worker->outboxes[home];
     struct parcel *parcel = outbox->last;
     if (parcel == NULL || parcel->connection != NULL)
-        parcel = parcel_append(outbox);
+        parcel = parcel_append(worker, outbox);
     GROW(parcel->deliveries, parcel->delivery_capacity, parcel->delivery_count + count);
     memcpy(parcel->deliveries + parcel->delivery_count, deliveries, count * sizeof *deliveries);
     parcel->delivery_count += count;
@@ -174,14 +175,14 @@ void worker_post(struct worker *worker, unsigned home, struct message *message,
 
 void worker_post_connection(struct worker *worker, unsigned home, struct connection *connection)
 {
-    parcel_append(&worker->outboxes[home])->connection = connection;
+    parcel_append(worker, &worker->outboxes[home])->connection = connection;
 }
 
 /* Posts what has been gathered. What finds no room stays, and sockets are not read meanwhile. */
 static void post_all(struct worker *worker)
 {
     atomic_store(&worker->wants_room, true);
-    worker->congested = false;
+    worker->congested = worker->has_letters = false;
     for (unsigned i = 0; i < worker->broker->worker_count; i++) {
         struct outbox *outbox = &worker->outboxes[i];
         bool posted = false;
@@ -268,9 +269,15 @@ void worker_recorded(struct worker *worker, const struct message *message)
 static void look_at_store(struct worker *worker)
 {
     struct broker *broker = worker->broker;
+    bool overloaded = worker_is_overloaded(worker);
     reclaiming = worker;
     store_reclaim(broker->store, worker->index);
     reclaiming = NULL;
+    if (overloaded && !worker_is_overloaded(worker)) {
+        for (struct list *node = worker->connections.next; node != &worker->connections;
+             node = node->next)
+            connection_continue(CONTAINER_OF(node, struct connection, all));
+    }
     struct store_statistics statistics;
     store_statistics(broker->store, &statistics);
     worker->store_full =
@@ -287,7 +294,10 @@ static void update_clock(struct worker *worker)
 
 static int sleep_time(struct worker *worker)
 {
-    if (!list_empty(&worker->ready) && !worker->congested)
+    /* Left over by the flush: output of the queues it drained, letters, what it recorded. */
+    if (!list_empty(&worker->unflushed) || waiting_is_due(worker))
+        return 0;
+    if (!worker->congested && (!list_empty(&worker->ready) || worker->has_letters))
         return 0;
     uint64_t next = timer_wheel_next_ms(&worker->wheel);
     if (next == UINT64_MAX)

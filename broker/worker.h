@@ -45,7 +45,8 @@ struct delivery {
     uint32_t group; /* the shared subscription that chose this session; 0: none */
     uint8_t qos;
     bool retain;
-    bool owed; /* the store has a row for it */
+    bool owed;    /* the store has a row for it */
+    bool patient; /* QoS 0 that waits for the socket: a retained message that was asked for */
 };
 
 /* What one worker sends another: deliveries, grouped by message; or a connection that lives there.
@@ -139,6 +140,7 @@ struct worker {
     struct list unflushed;    /* connections with output of this turn */
     struct mailbox **inboxes; /* from each worker */
     struct outbox *outboxes;  /* to each worker */
+    bool has_letters;         /* posted to an outbox since post_all */
     bool congested;           /* an outbox waits for room: sockets are not read (rule 21) */
     uint32_t next_connection_serial;
     uint64_t random_state;

@@ -33,6 +33,9 @@ struct topic_filter {
 struct topic_filter topic_filter_parse(struct bytes text, bool shared_subscriptions,
                                        size_t *out_offset);
 
+/* The number of its levels: "a/b" has two. */
+size_t topic_levels(struct bytes topic);
+
 /* Does this plain filter match this name (4.7)? The slow, obvious way, one call a filter: the
  * broker's index does it for all filters at once. Filters starting with a wildcard do not match
  * names starting with $ [MQTT-4.7.2-1]. */

@@ -178,6 +178,14 @@ static bool level_is(struct bytes level, char wildcard)
     return level.size == 1 && level.data[0] == wildcard;
 }
 
+size_t topic_levels(struct bytes topic)
+{
+    size_t levels = 1;
+    for (size_t i = 0; i < topic.size; i++)
+        levels += topic.data[i] == '/';
+    return levels;
+}
+
 bool topic_filter_matches(struct bytes filter, struct bytes name)
 {
     size_t filter_at = 0, name_at = 0;

@@ -279,16 +279,24 @@ static enum status answer_in_flight(struct reader *reader, const struct store_re
     return finish(s, status);
 }
 
-static enum status answer_numbers(struct reader *reader, const struct store_read *read,
+static enum status answer_numbers(struct reader *reader, struct store_read *read,
                                   struct answer *answer)
 {
     sqlite3_stmt *s = reader->statements[READER_ONE];
     sqlite3_bind_int64(s, 1, (sqlite3_int64)read->incarnation);
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < read->number_count; i++) {
         enum status status = STATUS_OK;
         sqlite3_bind_int64(s, 2, (sqlite3_int64)read->numbers[i]);
-        if (sqlite3_step(s) == SQLITE_ROW)
+        if (sqlite3_step(s) == SQLITE_ROW) {
+            bytes += size_of(s);
+            if (i > 0 && read->limit_bytes > 0 && bytes > read->limit_bytes) {
+                read->more = true;
+                read->number_count = i;
+                return finish(s, STATUS_OK);
+            }
             status = take_row(s, answer, read->incarnation, &reader->damaged);
+        }
         TRY(finish(s, status));
     }
     return STATUS_OK;

@@ -252,7 +252,8 @@ struct store_read {
     uint32_t limit; /* at most so many, and at most limit_bytes of them (at least one) */
     uint64_t limit_bytes;
     const uint64_t *numbers; /* not NULL: give just these messages' rows instead; borrowed */
-    uint32_t number_count;
+    uint32_t number_count;   /* lowered to how many were looked for when limit_bytes (0: none) was
+                              * reached; `more` is set then */
     void *context;
     /* answer */
     enum status status;     /* CORRUPT, IO, ...: what was read before it is given */
