@@ -10,8 +10,6 @@
 #include "fsm/machines.h"
 
 enum {
-    PAGE_MESSAGES = 1000,
-    PAGE_BYTES = 256 * 1024,
     INFLIGHT_MAX = 32768, /* half of all identifiers: a free one is found quickly */
     UNSTORED_BYTES = 16 * 1024 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* queued messages wait above this much unsent output */
@@ -57,8 +55,8 @@ static bool expired(const struct worker *worker, const struct message *message)
 }
 
 /* What is queued is counted by session, for its limit, and what of it is in memory by worker. */
-static void count_bytes(struct worker *worker, struct outbound *outbound,
-                        const struct message *message, bool more)
+void outbound_count_bytes(struct worker *worker, struct outbound *outbound,
+                          const struct message *message, bool more)
 {
     uint64_t payload = message->stored.payload.size;
     if (more)
@@ -277,7 +275,7 @@ static bool start_exchange(struct worker *worker, struct session *session, struc
     return true;
 }
 
-static bool can_send(const struct session *session)
+bool outbound_can_send(const struct session *session)
 {
     const struct connection *connection = session->connection;
     return connection != NULL && connection->state == CONNECTION_STATE_CONNECTED &&
@@ -310,7 +308,7 @@ static void resend(struct worker *worker, struct session *session, struct inflig
 static void pump_resends(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
-    while (outbound->resend_next < outbound->resend_count && can_send(session) &&
+    while (outbound->resend_next < outbound->resend_count && outbound_can_send(session) &&
            session->connection->send_quota > 0) {
         /* Slots move when the table grows and are reused when it shrinks: by identifier, then. */
         uint16_t packet_identifier = (uint16_t)outbound->resend[outbound->resend_next++];
@@ -352,24 +350,24 @@ static void send_qos0(struct worker *worker, struct session *session, struct que
 void outbound_pump(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
-    if (!can_send(session))
+    if (!outbound_can_send(session))
         return;
     pump_resends(worker, session);
-    while (outbound->resend_count == 0 && can_send(session)) {
+    while (outbound->resend_count == 0 && outbound_can_send(session)) {
         struct queue *queue = oldest_queue(outbound);
         if (queue == NULL || queue->count == 0)
             break;
         struct queued *head = queue_at(queue, 0);
         if (expired(worker, head->message)) { /* [MQTT-3.3.2-5] */
             struct queued entry = queue_pop(queue);
-            count_bytes(worker, outbound, entry.message, false);
+            outbound_count_bytes(worker, outbound, entry.message, false);
             outbound->qos0_count -= entry.qos == 0;
             queued_drop(worker, session, &entry, DROP_EXPIRED);
             continue;
         }
         if (head->qos == 0) {
             struct queued entry = queue_pop(queue);
-            count_bytes(worker, outbound, entry.message, false);
+            outbound_count_bytes(worker, outbound, entry.message, false);
             outbound->qos0_count--;
             send_qos0(worker, session, &entry);
             continue;
@@ -378,42 +376,16 @@ void outbound_pump(struct worker *worker, struct session *session)
             outbound->inflight_count >= INFLIGHT_MAX)
             break;
         struct queued entry = queue_pop(queue);
-        count_bytes(worker, outbound, entry.message, false);
+        outbound_count_bytes(worker, outbound, entry.message, false);
         if (!start_exchange(worker, session, &entry)) {
             queued_drop(worker, session, &entry, DROP_NO_MEMORY);
             break;
         }
     }
-    if (outbound->paged.count < PAGE_MESSAGES / 4 &&
+    if (outbound->paged.count < OUTBOUND_PAGE_MESSAGES / 4 &&
         (outbound->stored_count > 0 || outbound->numbers.count > 0))
         outbound_load(worker, session);
     update_full_fact(worker, session);
-}
-
-/* ---- Paging out ---- */
-
-/* Lets go of the bodies that the disk has, oldest first; their numbers stay, in order. A Client
- * that is reading keeps what it is about to get. */
-static void page_out(struct worker *worker, struct session *session)
-{
-    struct outbound *outbound = &session->outbound;
-    if (worker->broker->config->sqlite.durability == STORE_DURABILITY_NONE)
-        return;
-    bool scarce = worker->queued_bytes > 4 * worker->broker->queue_memory_bytes;
-    uint32_t keep = can_send(session) && !scarce ? PAGE_MESSAGES : 0;
-    while (outbound->queue.count > keep) {
-        const struct queued *head = queue_at(&outbound->queue, 0);
-        uint64_t number = head->message->stored.number;
-        if (!head->owed || number >> STORE_NUMBER_BITS >= worker_open_lsn(worker) ||
-            !worker_is_durable(worker, number >> STORE_NUMBER_BITS) ||
-            number_queue_push(&outbound->numbers, number) != STATUS_OK)
-            return;
-        struct queued entry = queue_pop(&outbound->queue);
-        count_bytes(worker, outbound, entry.message, false);
-        outbound->queued_bytes += entry.message->stored.payload.size; /* still queued */
-        message_drop(entry.message, 1);
-        identifiers_fini(&entry.identifiers);
-    }
 }
 
 /* ---- Deliveries ---- */
@@ -453,7 +425,8 @@ static bool must_wait(const struct worker *worker, const struct session *session
                      retained_count(worker->broker->retained);
     return session->connection != NULL &&
            session->connection->state == CONNECTION_STATE_CONNECTED &&
-           (outbound->queue.count > 0 || !can_send(session)) && outbound->queue.count < limit;
+           (outbound->queue.count > 0 || !outbound_can_send(session)) &&
+           outbound->queue.count < limit;
 }
 
 void outbound_deliver(struct worker *worker, struct session *session, struct message *message,
@@ -471,7 +444,7 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
     message_hold(message, 1);
     bool idle = outbound->resend_count == 0 && outbound->paged.count == 0 &&
                 oldest_queue(outbound) != NULL && outbound->queue.count == 0;
-    if (idle && can_send(session) && session->connection->send_quota > 0 &&
+    if (idle && outbound_can_send(session) && session->connection->send_quota > 0 &&
         outbound->inflight_count < INFLIGHT_MAX && !expired(worker, message)) {
         if (start_exchange(worker, session, &entry))
             return;
@@ -486,11 +459,11 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
         queued_drop(worker, session, &entry, DROP_QUEUE_FULL);
         return;
     }
-    count_bytes(worker, outbound, message, true);
+    outbound_count_bytes(worker, outbound, message, true);
     outbound->qos0_count += delivery->qos == 0;
     update_full_fact(worker, session);
     if (worker->queued_bytes > worker->broker->queue_memory_bytes)
-        page_out(worker, session);
+        outbound_page_out(worker, session);
 }
 
 /* ---- What the Client says ---- */
@@ -534,7 +507,7 @@ void outbound_resend_due(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
     uint32_t interval_ms = worker->broker->config->sqlite.resend_interval_ms;
-    for (uint32_t i = 0; can_send(session) && i < outbound->inflight_capacity; i++) {
+    for (uint32_t i = 0; outbound_can_send(session) && i < outbound->inflight_capacity; i++) {
         struct inflight *exchange = &outbound->inflight[i];
         if (exchange->packet_identifier != 0 &&
             (uint32_t)worker->now_ms - exchange->sent_ms >= interval_ms)
@@ -566,7 +539,7 @@ void outbound_leave_group(struct worker *worker, struct session *session, uint32
         struct queued entry = queue_pop(&outbound->queue);
         if (of_group(entry.group, group) &&
             dispatch_move(worker, session, entry.message, entry.group, entry.owed)) {
-            count_bytes(worker, outbound, entry.message, false);
+            outbound_count_bytes(worker, outbound, entry.message, false);
             message_drop(entry.message, 1);
             identifiers_fini(&entry.identifiers);
         } else {
@@ -589,7 +562,7 @@ static void drop_qos0(struct worker *worker, struct session *session)
             CHECK(queue_push(&outbound->queue, &entry) == STATUS_OK);
             continue;
         }
-        count_bytes(worker, outbound, entry.message, false);
+        outbound_count_bytes(worker, outbound, entry.message, false);
         message_drop(entry.message, 1);
         identifiers_fini(&entry.identifiers);
     }
@@ -656,151 +629,6 @@ void outbound_resume(struct worker *worker, struct session *session)
     outbound->resend_count = count;
     free(order);
     outbound_pump(worker, session);
-}
-
-/* ---- The state of an earlier run ---- */
-
-void outbound_load(struct worker *worker, struct session *session)
-{
-    struct outbound *outbound = &session->outbound;
-    if (outbound->reading)
-        return;
-    struct store_read *read = calloc(1, sizeof *read);
-    if (read == NULL)
-        return; /* asked for again by the next pump */
-    uint64_t *numbers = NULL;
-    uint32_t number_count = 0;
-    if (outbound->stored_count == 0 && !session->unloaded) {
-        numbers = malloc(PAGE_MESSAGES * sizeof *numbers);
-        if (numbers == NULL) {
-            free(read);
-            return;
-        }
-        number_count = number_queue_peek(&outbound->numbers, numbers, PAGE_MESSAGES);
-    }
-    *read = (struct store_read){
-        .numbers = numbers,
-        .number_count = number_count,
-        .worker = worker->index,
-        .incarnation = session->incarnation,
-        .resume = session->unloaded,
-        .after = outbound->stored_after,
-        .until = worker->broker->first_number - 1,
-        .limit = PAGE_MESSAGES,
-        .limit_bytes = PAGE_BYTES,
-        .context = session,
-    };
-    outbound->reading = true;
-    store_read_submit(worker->broker->store, read);
-}
-
-static void load_inflight(struct session *session, const struct store_row *row)
-{
-    struct outbound *outbound = &session->outbound;
-    uint32_t slot = inflight_take(outbound);
-    CHECK(slot != INFLIGHT_NO_SLOT);
-    struct inflight *exchange = &outbound->inflight[slot];
-    bool released = row->state == STORE_OUTBOUND_RELEASED;
-    *exchange = (struct inflight){
-        .message = released ? NULL : message_copy(&row->message),
-        .identifiers =
-            identifiers_copy(row->subscription_identifiers, row->subscription_identifier_count),
-        .number = row->message.number,
-        .sequence = row->sequence,
-        .packet_identifier = row->packet_identifier,
-        .qos = row->qos,
-        .retain = row->retain,
-        .owed = true,
-    };
-    CHECK(released || exchange->message != NULL);
-    if (row->qos == 2)
-        exchange->state = released ? (uint8_t)OUTBOUND_QOS2_STATE_UNRELEASED
-                                   : (uint8_t)OUTBOUND_QOS2_STATE_UNACKNOWLEDGED;
-    else
-        exchange->state = OUTBOUND_QOS1_STATE_UNACKNOWLEDGED;
-    if (row->sequence >= outbound->next_sequence)
-        outbound->next_sequence = row->sequence + 1;
-    if (row->packet_identifier > outbound->last_identifier)
-        outbound->last_identifier = row->packet_identifier;
-    CHECK(pid_map_put(&outbound->by_identifier, row->packet_identifier, slot) == STATUS_OK);
-}
-
-static void load_queued(struct worker *worker, struct session *session, const struct store_row *row,
-                        bool of_this_run)
-{
-    struct outbound *outbound = &session->outbound;
-    struct queued entry = {
-        .message = message_copy(&row->message),
-        .identifiers =
-            identifiers_copy(row->subscription_identifiers, row->subscription_identifier_count),
-        .qos = row->qos,
-        .retain = row->retain,
-        .owed = true,
-    };
-    CHECK(entry.message != NULL && queue_push(&outbound->paged, &entry) == STATUS_OK);
-    count_bytes(worker, outbound, entry.message, true);
-    if (of_this_run) /* its bytes were counted when it came */
-        outbound->queued_bytes -= entry.message->stored.payload.size;
-    else
-        outbound->stored_after = row->message.number;
-}
-
-/* What was asked for by number has come, or, where the database was damaged, is gone. */
-static void account_numbers(struct worker *worker, struct session *session,
-                            const struct store_read *read)
-{
-    number_queue_skip(&session->outbound.numbers, read->number_count);
-    if (read->row_count == read->number_count)
-        return;
-    log_line(LOG_ERROR, "client \"%s\": %u of its stored messages cannot be found",
-             session_name(session), read->number_count - read->row_count);
-    for (uint32_t i = read->row_count; i < read->number_count; i++)
-        worker_drop(worker, session, DROP_STORE_DAMAGED);
-}
-
-void outbound_loaded(struct worker *worker, struct store_read *read)
-{
-    struct session *session = read->context;
-    if (session->incarnation != read->incarnation)
-        goto out; /* ended meanwhile */
-    struct outbound *outbound = &session->outbound;
-    outbound->reading = false;
-    if (read->status != STATUS_OK) {
-        log_line(LOG_ERROR, "client \"%s\": its stored messages cannot be read: %s",
-                 session_name(session), status_text(read->status));
-        if (session->connection != NULL)
-            connection_event(session->connection, CONNECTION_EVENT_STOPPED,
-                             REASON_SERVER_UNAVAILABLE, "5.0 section 4.13.2",
-                             "stored session cannot be read");
-        goto out;
-    }
-    for (uint32_t i = 0; i < read->row_count; i++) {
-        if (read->rows[i].state == STORE_OUTBOUND_QUEUED)
-            load_queued(worker, session, &read->rows[i], read->numbers != NULL);
-        else
-            load_inflight(session, &read->rows[i]);
-    }
-    if (read->numbers != NULL) {
-        account_numbers(worker, session, read);
-    } else {
-        uint64_t left =
-            outbound->stored_count > read->row_count ? outbound->stored_count - read->row_count : 1;
-        outbound->stored_count = read->more ? left : 0;
-    }
-    for (uint32_t i = 0; i < read->inbound_count; i++)
-        CHECK(pid_map_put(&session->inbound, read->inbound_packet_identifiers[i],
-                          INBOUND_QOS2_STATE_HELD) == STATUS_OK);
-    bool first = session->unloaded;
-    session->unloaded = false;
-    if (first && session->connection != NULL &&
-        session->connection->state == CONNECTION_STATE_RESUMING)
-        connect_resume_step(session->connection);
-    else
-        outbound_pump(worker, session);
-out:
-    store_read_fini(read);
-    free((void *)read->numbers);
-    free(read);
 }
 
 static uint64_t memory_of(const struct queue *queue)

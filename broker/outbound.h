@@ -74,6 +74,15 @@ void outbound_fini(struct worker *worker, struct outbound *outbound);
 void outbound_leave_group(struct worker *worker, struct session *session, uint32_t group,
                           bool ends);
 
+enum { OUTBOUND_PAGE_MESSAGES = 1000 };
+/* Lets go of what is on disk. outbound_pages.c, like outbound_load and outbound_loaded. */
+void outbound_page_out(struct worker *worker, struct session *session);
+/* The Client is there, and its socket is not full of what it has not taken. */
+bool outbound_can_send(const struct session *session);
+/* What is queued is counted by session, for its limit, and what of it is in memory by worker. */
+void outbound_count_bytes(struct worker *worker, struct outbound *outbound,
+                          const struct message *message, bool more);
+
 uint64_t outbound_count(const struct outbound *outbound);
 
 #endif
