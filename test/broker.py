@@ -47,7 +47,8 @@ class Broker:
             log.flush()
             self.process = subprocess.Popen(
                 self.dialect.command(self.binary, self.config_file), stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, cwd=self.directory)
+                stdout=log, stderr=log, cwd=self.directory,
+                restore_signals=False)  # SIGXFSZ stays ignored: a file size limit is an error
         return self
 
     def start(self):
