@@ -82,6 +82,7 @@ static void load_session(void *context, const struct store_session *row, uint64_
     session->has_row = true;
     session->unloaded = true;
     session->outbound.stored_count = backlog;
+    outbound_update_full(worker, session);
     session_set_fact(session, SESSION_FACT_STORED, row->expiry_interval_s > 0);
     load_will(session, &row->will);
     session->state = row->connected ? SESSION_STATE_CONNECTED : SESSION_STATE_DISCONNECTED;

@@ -11,6 +11,9 @@
 #include "fsm/machines.h"
 #include "tls/tls.h"
 
+/* What a Remaining Length can say, with its fixed header (2.1.4). */
+enum { PACKET_SIZE_MAX = 268435460 };
+
 /* ---- May it? ---- */
 
 static void refuse(struct connection *connection, uint8_t reason_code, const char *statement,
@@ -116,7 +119,9 @@ static void agree(struct connection *connection, const struct connect *connect)
     connection->send_quota = connection->receive_maximum;
     connection->maximum_packet_size = v5 && properties_has(asked, PROPERTY_MAXIMUM_PACKET_SIZE)
                                           ? asked->maximum_packet_size
-                                          : UINT32_MAX;
+                                          : PACKET_SIZE_MAX;
+    if (connection->maximum_packet_size > PACKET_SIZE_MAX)
+        connection->maximum_packet_size = PACKET_SIZE_MAX;
     connection->topic_alias_maximum =
         v5 && properties_has(asked, PROPERTY_TOPIC_ALIAS_MAXIMUM) ? asked->topic_alias_maximum : 0;
     connection->request_problem_information =

@@ -253,7 +253,6 @@ static void handle_disconnect(struct connection *connection, const struct discon
         }
         uint32_t cap = connection->worker->broker->config->mqtt.max_session_expiry_s;
         session->expiry_interval_s = cap > 0 && wanted > cap ? cap : wanted;
-        session_set_fact(session, SESSION_FACT_STORED, session->expiry_interval_s > 0);
     }
     connection_event(connection, CONNECTION_EVENT_DISCONNECT, disconnect->reason_code, "", NULL);
 }

@@ -165,6 +165,14 @@ bool dispatch_collect(struct worker *worker, const struct store_message *message
     return true;
 }
 
+void dispatch_abandon(struct worker *worker, struct collection *found)
+{
+    for (uint32_t i = 0; i < found->count; i++)
+        identifiers_fini(&worker->deliveries[i].identifiers);
+    dispatch_free(found->extras);
+    *found = (struct collection){0};
+}
+
 /* ---- Recording and delivering ---- */
 
 static enum store_retained retained_change(const struct store_message *message)

@@ -19,6 +19,8 @@ struct collection {
 /* Fills the worker's scratch with everyone the message is for. False: no memory. */
 bool dispatch_collect(struct worker *worker, const struct store_message *message,
                       struct collection *out);
+/* Forgets what was collected. */
+void dispatch_abandon(struct worker *worker, struct collection *found);
 /* One publish, one delta in the turn's batch, with the inbound QoS 2 identifier of a stored
  * publisher (0: none). True when there was something to record. */
 bool dispatch_record(struct worker *worker, struct message *message, const struct collection *found,

@@ -27,11 +27,17 @@ static inline void message_hold(struct message *message, uint32_t count)
     atomic_fetch_add_explicit(&message->references, count, memory_order_relaxed);
 }
 
+/* What a peer sent of it: topic, properties, payload. */
+static inline uint64_t message_bytes(const struct message *message)
+{
+    return message->stored.topic.size + message->stored.properties.size +
+           message->stored.payload.size;
+}
+
 /* About what it takes of memory. */
 static inline uint64_t message_memory(const struct message *message)
 {
-    return sizeof *message + message->stored.topic.size + message->stored.properties.size +
-           message->stored.payload.size;
+    return sizeof *message + message_bytes(message);
 }
 
 /* Whether its Message Expiry Interval has passed. */

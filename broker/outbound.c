@@ -58,11 +58,11 @@ static bool expired(const struct worker *worker, const struct message *message)
 void outbound_count_bytes(struct worker *worker, struct outbound *outbound,
                           const struct message *message, bool more)
 {
-    uint64_t payload = message->stored.payload.size;
+    uint64_t bytes = message_bytes(message);
     if (more)
-        outbound->queued_bytes += payload;
+        outbound->queued_bytes += bytes;
     else
-        outbound->queued_bytes -= payload;
+        outbound->queued_bytes -= bytes;
     worker->queued_bytes += more ? message_memory(message) : -message_memory(message);
 }
 
@@ -324,7 +324,7 @@ static void pump_resends(struct worker *worker, struct session *session)
     }
 }
 
-static void update_full_fact(const struct worker *worker, struct session *session)
+void outbound_update_full(const struct worker *worker, struct session *session)
 {
     const struct config_mqtt *mqtt = &worker->broker->config->mqtt;
     const struct outbound *outbound = &session->outbound;
@@ -385,7 +385,7 @@ void outbound_pump(struct worker *worker, struct session *session)
     if (outbound->paged.count < OUTBOUND_PAGE_MESSAGES / 4 &&
         (outbound->stored_count > 0 || outbound->numbers.count > 0))
         outbound_load(worker, session);
-    update_full_fact(worker, session);
+    outbound_update_full(worker, session);
 }
 
 /* ---- Deliveries ---- */
@@ -449,7 +449,7 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
         if (start_exchange(worker, session, &entry))
             return;
     }
-    update_full_fact(worker, session);
+    outbound_update_full(worker, session);
     if (expired(worker, message)) {
         queued_drop(worker, session, &entry, DROP_EXPIRED);
         return;
@@ -461,7 +461,7 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
     }
     outbound_count_bytes(worker, outbound, message, true);
     outbound->qos0_count += delivery->qos == 0;
-    update_full_fact(worker, session);
+    outbound_update_full(worker, session);
     if (worker->queued_bytes > worker->broker->queue_memory_bytes)
         outbound_page_out(worker, session);
 }

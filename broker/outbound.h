@@ -75,6 +75,8 @@ void outbound_leave_group(struct worker *worker, struct session *session, uint32
                           bool ends);
 
 enum { OUTBOUND_PAGE_MESSAGES = 1000 };
+/* Whether the queue has reached a limit, for publishers to see. */
+void outbound_update_full(const struct worker *worker, struct session *session);
 /* Lets go of what is on disk. outbound_pages.c, like outbound_load and outbound_loaded. */
 void outbound_page_out(struct worker *worker, struct session *session);
 /* The Client is there, and its socket is not full of what it has not taken. */

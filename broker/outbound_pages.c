@@ -32,7 +32,7 @@ void outbound_page_out(struct worker *worker, struct session *session)
             return;
         struct queued entry = queue_pop(&outbound->queue);
         outbound_count_bytes(worker, outbound, entry.message, false);
-        outbound->queued_bytes += entry.message->stored.payload.size; /* still queued */
+        outbound->queued_bytes += message_bytes(entry.message); /* still queued */
         message_drop(entry.message, 1);
         identifiers_fini(&entry.identifiers);
     }
@@ -120,7 +120,7 @@ static void load_queued(struct worker *worker, struct session *session, const st
     CHECK(entry.message != NULL && queue_push(&outbound->paged, &entry) == STATUS_OK);
     outbound_count_bytes(worker, outbound, entry.message, true);
     if (of_this_run) /* its bytes were counted when it came */
-        outbound->queued_bytes -= entry.message->stored.payload.size;
+        outbound->queued_bytes -= message_bytes(entry.message);
     else
         outbound->stored_after = row->message.number;
 }

@@ -219,19 +219,6 @@ uint8_t publish_topic_refusal(struct bytes topic)
     return 0;
 }
 
-/* The reason to refuse it, or 0. */
-static uint8_t refusal_of(const struct connection *connection, const struct publish *publish)
-{
-    struct worker *worker = connection->worker;
-    uint8_t reason = publish_topic_refusal(publish->topic_name);
-    if (reason != 0)
-        return reason;
-    if (publish->qos > 0 &&
-        (worker->store_full || store_health(worker->broker->store) != STORE_HEALTH_OK))
-        return REASON_QUOTA_EXCEEDED;
-    return 0;
-}
-
 static void refuse(struct connection *connection, const struct publish *publish, uint8_t reason)
 {
     struct worker *worker = connection->worker;
@@ -445,6 +432,19 @@ static void accept_qos2(struct connection *connection, const struct publish *pub
     waiting_push(worker, &entry);
 }
 
+/* Whether it takes room on the disk before it can be acknowledged. */
+static bool needs_store(const struct connection *connection, const struct publish *publish,
+                        const struct collection *found)
+{
+    return publish->qos > 0 && (found->owed_count > 0 || publish->retain ||
+                                (publish->qos == 2 && session_is_stored(connection->session)));
+}
+
+static bool takes_more(const struct worker *worker)
+{
+    return !worker->store_full && store_health(worker->broker->store) == STORE_HEALTH_OK;
+}
+
 /* A message that is new to the Server. */
 static void accept(struct connection *connection, const struct publish *publish)
 {
@@ -459,9 +459,11 @@ static void accept(struct connection *connection, const struct publish *publish)
         return;
     }
     bool nobody = found.count == 0 && found.full > 0 && !publish->retain;
-    if (nobody && connection->version == MQTT_VERSION_5 && publish->qos > 0)
+    if ((nobody && connection->version == MQTT_VERSION_5 && publish->qos > 0) ||
+        (needs_store(connection, publish, &found) && !takes_more(worker))) {
+        dispatch_abandon(worker, &found);
         refuse(connection, publish, REASON_QUOTA_EXCEEDED);
-    else if (publish->qos == 2)
+    } else if (publish->qos == 2)
         accept_qos2(connection, publish, message, &found, version);
     else
         accept_now(connection, publish, message, &found, version);
@@ -474,7 +476,7 @@ void publish_handle(struct connection *connection, struct publish *publish)
     counter_add(&worker->counters.publish_received, 1);
     if (!resolve_alias(connection, publish) || !admissible(connection, publish))
         return;
-    uint8_t reason = refusal_of(connection, publish);
+    uint8_t reason = publish_topic_refusal(publish->topic_name);
     if (reason != 0) {
         refuse(connection, publish, reason);
         return;

@@ -383,7 +383,10 @@ struct session *session_connect(struct worker *worker, struct session *session,
             : 0;
     session->version = (uint8_t)connect->version;
     session->expiry_interval_s = expiry_interval_s;
-    session_set_fact(session, SESSION_FACT_STORED, expiry_interval_s > 0);
+    /* What was stored stays so until it ends, even if that is with this connection: what it is owed
+     * from before and what comes now go the same way, and so in order. */
+    session_set_fact(session, SESSION_FACT_STORED,
+                     expiry_interval_s > 0 || (*out_present && session_is_stored(session)));
     return session;
 }
 
