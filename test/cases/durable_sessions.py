@@ -161,12 +161,12 @@ def a_will_delay_runs_from_the_start(t, stop):
 def a_client_that_returns_after_the_restart_keeps_its_delayed_will_back(t):
     t.start()
     t.away("watcher", "will")
-    will = {"topic": "will", "payload": b"gone", "qos": 1, "will_delay_interval": 1}
+    will = {"topic": "will", "payload": b"gone", "qos": 1, "will_delay_interval": 2}
     t.client("mortal", stored=True, will=will)
     t.broker.kill_and_restart()
     t.back("mortal")
     watcher = t.back("watcher")
-    t.pass_time(1.5)
+    t.pass_time(2.5)
     t.silence(watcher, t.client("publisher"), "will")
 
 

@@ -280,7 +280,7 @@ def a_flood_of_qos_0_does_not_starve_others(t, workers):
         quiet.publish("quiet", b"x", qos=1)
         quiet.message(payload=b"x")
         slowest = max(slowest, time.monotonic() - started)
-    checks.that(slowest < 2, f"a message took {slowest:.1f} s")
+    checks.that(slowest < 5, f"a message took {slowest:.1f} s")
 
 
 @case("rule 22", "promise 5", over={"version": (4, 5)})

@@ -22,9 +22,9 @@ def a_silent_client_is_closed_at_one_and_a_half_times_its_keep_alive(t, version)
 @case("MQTT-3.1.2-22", "MQTT-3.12.4-1", over=VERSIONS)
 def a_client_that_pings_is_not_closed(t, version):
     t.start()
-    client = t.client("lively", version, keep_alive=1)
-    for _ in range(6):
-        t.pass_time(0.6)
+    client = t.client("lively", version, keep_alive=2)
+    for _ in range(4):
+        t.pass_time(1)
         client.expect_nothing()
 
 
