@@ -97,7 +97,8 @@ def every_malformed_connect_is_refused(t, version):
     verdicts.check(len(everything))
 
 
-@case("MQTT-3.1.2-2", over={"level": (0, 2, 6, 7, 127, 255)})
+@case("MQTT-3.1.2-2", over={"level": (0, 6)},
+      long_over={"level": (0, 2, 6, 7, 127, 255)})
 def an_unknown_protocol_level_is_refused(t, level):
     """With a CONNACK of 3.1.1 or of 5, or without: who is to say what the client understands?"""
     t.start()

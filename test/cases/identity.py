@@ -179,8 +179,11 @@ def what_a_session_that_ended_left_is_deleted(t, version):
     t.check_store_is_empty()
 
 
-@case("MQTT-3.1.4-2", "MQTT-3.2.2-7", over={"version": (4, 5), "killed": (False, True),
-                                            "clean": (False, True)})
+@case("MQTT-3.1.4-2", "MQTT-3.2.2-7",
+      over=[{"version": 4, "killed": False, "clean": True},
+            {"version": 5, "killed": True, "clean": True},
+            {"version": 5, "killed": False, "clean": False}],
+      long_over={"version": (4, 5), "killed": (False, True), "clean": (False, True)})
 def another_identity_can_neither_resume_nor_end_a_session(t, version, killed, clean):
     t.holdfast_only("the owner of a session")
     t.start(tls=True, client_certificate=b"required", listener={"allow_anonymous": True})

@@ -189,7 +189,8 @@ class Aliases:
 
 
 @case("MQTT-3.1.2-26", "MQTT-3.1.2-27", "MQTT-3.3.2-11",
-      over={"maximum": (0, 1, 3, 65535), "qos": (0, 1, 2)})
+      over={"maximum": (0, 1, 3), "qos": (1,)},
+      long_over={"maximum": (0, 1, 3, 65535), "qos": (0, 1, 2)})
 def the_broker_uses_topic_aliases_within_the_clients_maximum(t, maximum, qos):
     t.start()
     subscriber = t.client("subscriber", props={"topic_alias_maximum": maximum} if maximum else {})

@@ -20,7 +20,9 @@ def watcher_of(t, version=5):
 
 
 @case("MQTT-3.1.2-8", "MQTT-3.1.2-14",
-      over={"version": (3, 4, 5), "qos": (0, 1, 2), "how": ("close", "reset")})
+      over=[{"version": 3, "qos": 0, "how": "reset"}, {"version": 4, "qos": 1, "how": "close"},
+            {"version": 5, "qos": 2, "how": "reset"}, {"version": 5, "qos": 0, "how": "close"}],
+      long_over={"version": (3, 4, 5), "qos": (0, 1, 2), "how": ("close", "reset")})
 def a_dropped_connection_publishes_its_will(t, version, qos, how):
     t.start()
     watcher = watcher_of(t, version)
