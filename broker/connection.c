@@ -218,6 +218,10 @@ static void timer_fired(struct worker *worker, struct worker_timer *timer)
         connection_event(connection, CONNECTION_EVENT_TIMED_OUT, REASON_UNSPECIFIED_ERROR,
                          "5.0 section 3.1.4", "no CONNECT in time");
         break;
+    case CONNECTION_STATE_RESUMING: /* a Client whose CONNACK the disk keeps back has given up */
+        connection_event(connection, CONNECTION_EVENT_TIMED_OUT, REASON_SERVER_UNAVAILABLE,
+                         "MQTT-3.14.0-1", "the store has not answered in time");
+        break;
     case CONNECTION_STATE_CONNECTED: {
         uint64_t due = connection->last_packet_ms + connection->keep_alive_ms;
         if (worker->now_ms < due)
@@ -233,7 +237,7 @@ static void timer_fired(struct worker *worker, struct worker_timer *timer)
         connection_event(connection, CONNECTION_EVENT_TIMED_OUT, 0, "", NULL);
         break;
     default:
-        break; /* RESUMING: the disk takes what it takes */
+        break;
     }
 }
 

@@ -43,12 +43,12 @@ static void collect_one(struct worker *worker, struct collection *found, struct 
                         const uint32_t *identifiers, uint32_t identifier_count)
 {
     uint8_t facts = session_facts(session);
-    if (qos > 0 && (facts & SESSION_FACT_FULL) != 0) {
-        counter_add(&worker->counters.dropped[DROP_QUEUE_FULL], 1);
+    bool refused = qos > 0 && (facts & SESSION_FACT_FULL) != 0;
+    if (refused) {
         found->full++;
-        return;
+        found->refused++;
     }
-    bool owed = qos > 0 && (facts & SESSION_FACT_STORED) != 0;
+    bool owed = qos > 0 && !refused && (facts & SESSION_FACT_STORED) != 0;
     if (qos == 0 && (facts & SESSION_FACT_CONNECTED) == 0 &&
         !(worker->broker->config->mqtt.queue_qos0_messages && (facts & SESSION_FACT_STORED) != 0))
         return;
@@ -61,6 +61,7 @@ static void collect_one(struct worker *worker, struct collection *found, struct 
         .qos = qos,
         .retain = retain,
         .owed = owed,
+        .refused = refused,
     };
     if (!owed)
         return;

@@ -11,7 +11,8 @@ struct session;
 /* What dispatch_collect() found, in the worker's scratch. */
 struct collection {
     uint32_t count, owed_count;
-    uint32_t full; /* sessions whose queue has no room (rule 22) */
+    uint32_t refused; /* of `count`: for sessions without room, to be told so */
+    uint32_t full;    /* sessions whose queue has no room (rule 22) */
     bool urgent;
     struct dispatch *extras; /* further copies for the same sessions, by shared subscriptions */
 };

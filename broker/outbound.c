@@ -416,6 +416,22 @@ static void deliver_qos0(struct worker *worker, struct session *session,
         worker_drop(worker, session, DROP_TOO_LARGE);
 }
 
+/* A publisher has seen no room in the queue. What has expired in it makes some for the next. */
+static void refuse(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    worker_drop(worker, session, DROP_QUEUE_FULL);
+    for (uint32_t left = outbound->queue.count; left > 0; left--) {
+        if (!expired(worker, queue_at(&outbound->queue, 0)->message))
+            break;
+        struct queued entry = queue_pop(&outbound->queue);
+        outbound_count_bytes(worker, outbound, entry.message, false);
+        outbound->qos0_count -= entry.qos == 0;
+        queued_drop(worker, session, &entry, DROP_EXPIRED);
+    }
+    outbound_update_full(worker, session);
+}
+
 /* A connected Client has more to come than its socket takes now. The count is bounded, because a
  * Client may ask for the same retained messages again and again. */
 static bool must_wait(const struct worker *worker, const struct session *session)
@@ -433,6 +449,11 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
                       struct delivery *delivery)
 {
     struct outbound *outbound = &session->outbound;
+    if (delivery->refused) {
+        refuse(worker, session);
+        identifiers_fini(&delivery->identifiers);
+        return;
+    }
     if (delivery->qos == 0 && !keeps_qos0(worker, session) &&
         !(delivery->patient && must_wait(worker, session))) {
         deliver_qos0(worker, session, message, delivery);

@@ -14,6 +14,16 @@ enum { PAGE_BYTES = 256 * 1024 };
 
 /* ---- Paging out ---- */
 
+/* Under `flush` what counts as durable may not have reached the store yet: a read sees what this
+ * worker had submitted before, and all that has a lower number. */
+static bool can_be_read_back(const struct worker *worker, uint64_t number)
+{
+    if (worker->broker->config->sqlite.durability != STORE_DURABILITY_FLUSH)
+        return true;
+    uint64_t submitted = worker->batch != NULL ? worker->last_lsn - 1 : worker->last_lsn;
+    return number >> STORE_NUMBER_BITS <= submitted;
+}
+
 /* Lets go of the bodies that the disk has, oldest first; their numbers stay, in order. A Client
  * that is reading keeps what it is about to get. */
 void outbound_page_out(struct worker *worker, struct session *session)
@@ -26,7 +36,8 @@ void outbound_page_out(struct worker *worker, struct session *session)
     while (outbound->queue.count > keep) {
         const struct queued *head = queue_at(&outbound->queue, 0);
         uint64_t number = head->message->stored.number;
-        if (!head->owed || number >> STORE_NUMBER_BITS >= worker_open_lsn(worker) ||
+        if (!head->owed || !can_be_read_back(worker, number) ||
+            number >> STORE_NUMBER_BITS >= worker_open_lsn(worker) ||
             !worker_is_durable(worker, number >> STORE_NUMBER_BITS) ||
             number_queue_push(&outbound->numbers, number) != STATUS_OK)
             return;

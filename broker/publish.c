@@ -458,10 +458,13 @@ static void accept(struct connection *connection, const struct publish *publish)
         out_of_memory(connection);
         return;
     }
-    bool nobody = found.count == 0 && found.full > 0 && !publish->retain;
-    if ((nobody && connection->version == MQTT_VERSION_5 && publish->qos > 0) ||
-        (needs_store(connection, publish, &found) && !takes_more(worker))) {
+    bool nobody = found.count == found.refused && found.full > 0 && !publish->retain;
+    if (nobody && connection->version == MQTT_VERSION_5 && publish->qos > 0) {
+        dispatch_run(worker, message, worker->deliveries, found.count);
+        refuse(connection, publish, REASON_QUOTA_EXCEEDED);
+    } else if (needs_store(connection, publish, &found) && !takes_more(worker)) {
         dispatch_abandon(worker, &found);
+        worker_drop(worker, connection->session, DROP_STORE_REFUSED);
         refuse(connection, publish, REASON_QUOTA_EXCEEDED);
     } else if (publish->qos == 2)
         accept_qos2(connection, publish, message, &found, version);

@@ -201,8 +201,10 @@ static void session_end(struct worker *worker, struct session *session)
 {
     subscriptions_fini(worker, session);
     outbound_leave_group(worker, session, 0, true);
-    if (session->has_row)
+    if (session->has_row) {
         store_batch_session_end(worker_batch(worker), session->incarnation);
+        worker->last_end_lsn = worker_lsn(worker);
+    }
     uint64_t lost = outbound_count(&session->outbound);
     if (lost > 0 && session_is_stored(session)) {
         counter_add(&worker->counters.dropped[DROP_SESSION_ENDED], lost);
@@ -347,18 +349,15 @@ static struct message *will_message(const struct connect *connect)
 
 struct session *session_connect(struct worker *worker, struct session *session,
                                 const struct connect *connect, struct bytes client_identifier,
-                                struct bytes owner, uint32_t expiry_interval_s, bool *out_present,
-                                bool *out_recorded)
+                                struct bytes owner, uint32_t expiry_interval_s, bool *out_present)
 {
     struct message *will = NULL;
     if (connect->has_will && (will = will_message(connect)) == NULL)
         return NULL;
     uint8_t event =
         connect->clean_start ? SESSION_EVENT_CONNECT_CLEAN : SESSION_EVENT_CONNECT_RESUME;
-    *out_recorded = false;
     if (session != NULL && connect->clean_start) {
         /* END and CREATE of one row are two sessions here: the old one's memory goes back. */
-        *out_recorded = session->has_row;
         session_event(worker, session, event);
         session = NULL;
     }

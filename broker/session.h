@@ -87,12 +87,11 @@ struct session *session_new(struct worker *worker, struct bytes client_identifie
                             struct bytes owner, uint64_t incarnation);
 
 /* What an accepted CONNECT does to a session (NULL: absent): carries out the session and will
- * machines. Returns the session to use, or NULL without memory; `*out_present` is Session Present;
- * `*out_recorded` says whether ending an old session was recorded. The caller writes the row. */
+ * machines. Returns the session to use, or NULL without memory; `*out_present` is Session Present.
+ * The caller writes the row. */
 struct session *session_connect(struct worker *worker, struct session *session,
                                 const struct connect *connect, struct bytes client_identifier,
-                                struct bytes owner, uint32_t expiry_interval_s, bool *out_present,
-                                bool *out_recorded);
+                                struct bytes owner, uint32_t expiry_interval_s, bool *out_present);
 
 /* Records the session's row as it is now. */
 void session_write(struct worker *worker, struct session *session);

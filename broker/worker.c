@@ -278,10 +278,7 @@ static void look_at_store(struct worker *worker)
              node = node->next)
             connection_continue(CONTAINER_OF(node, struct connection, all));
     }
-    struct store_statistics statistics;
-    store_statistics(broker->store, &statistics);
-    worker->store_full =
-        statistics.messages + statistics.dirty_messages >= broker->config->sqlite.disk_cache_size;
+    worker->store_full = store_messages(broker->store) >= broker->config->sqlite.disk_cache_size;
 }
 
 /* ---- The turn ---- */

@@ -46,6 +46,7 @@ struct delivery {
     uint8_t qos;
     bool retain;
     bool owed;    /* the store has a row for it */
+    bool refused; /* the session's queue is full: its home is told, and counts it */
     bool patient; /* QoS 0 that waits for the socket: a retained message that was asked for */
 };
 
@@ -79,6 +80,7 @@ struct outbox {
     X(SESSION_ENDED, "the Session ended")                                                          \
     X(NOT_AUTHORISED, "publishing to this topic is not allowed")                                   \
     X(NO_MEMORY, "out of memory")                                                                  \
+    X(STORE_REFUSED, "the store takes no more messages: disk_cache_size, or a failing disk")       \
     X(STORE_DAMAGED, "its body could not be read back from the store")
 
 enum drop_reason {
@@ -132,6 +134,7 @@ struct worker {
     struct timer_wheel wheel;
     struct store_batch *batch; /* open during a turn, or NULL */
     uint64_t last_lsn;         /* of the last batch opened */
+    uint64_t last_end_lsn;     /* of the last end of a session with a row */
     struct waiting waiting;
     struct session_table sessions;
     struct route_cache *routes;

@@ -251,6 +251,12 @@ void store_statistics(const struct store *store, struct store_statistics *out)
             size_of_file(store, "holdfast.db") + size_of_file(store, "holdfast.db-wal");
 }
 
+uint64_t store_messages(const struct store *store)
+{
+    return atomic_load_explicit(&store->statistics.messages, memory_order_relaxed) +
+           atomic_load_explicit(&store->statistics.dirty_messages, memory_order_relaxed);
+}
+
 /* ---- Reading back ---- */
 
 void store_read_submit(struct store *store, struct store_read *read)

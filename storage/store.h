@@ -226,6 +226,8 @@ struct store_statistics {
     uint64_t file_bytes;
 };
 void store_statistics(const struct store *store, struct store_statistics *out); /* any thread */
+/* Messages in the database and on their way to it. Any thread, two atomic reads. */
+uint64_t store_messages(const struct store *store);
 
 /* ---- Reading back: asynchronous, on the store's reader thread and connection ---- */
 
