@@ -5,7 +5,7 @@ import threading
 import checks
 import mqtt_packet as mqtt
 from case import case
-from mqtt_packet import CONNACK, PUBLISH
+from mqtt_packet import CONNACK, PUBLISH, SUBACK
 from mqtt_session import Publisher
 from mqtt_wire import Closed
 
@@ -114,29 +114,61 @@ def nothing_published_to_an_ended_session_reaches_its_successor(t, version, work
 
 @case("rule 9", "MQTT-3.1.2-4", over={"qos": (0, 1)}, timeout=60)
 def what_is_on_its_way_between_workers_does_not_reach_a_successor(t, qos):
-    """Floods wait in small mailboxes while their session ends and another takes its place."""
-    t.start(**({"broker": {"workers": 4, "mailbox_size": 1}}
+    """Floods wait in small mailboxes while all the sessions they are meant for end at once, and as
+    many others take their places, in the broker's memory too."""
+    t.start(**({"broker": {"workers": 2, "mailbox_size": 1}}
                if t.dialect.name == "holdfast" else {}))
-    flooders = [t.client(f"flooder-{number}", 4) for number in range(6)]
+    flooders = [t.client(f"flooder-{number}", 4) for number in range(4)]
     burst = b"".join(mqtt.publish(4, "flood", b"x", qos, number if qos else None)
-                     for number in range(1, 1001))
-    for _ in range(25):
-        victim = t.client("one", stored=True, clean=True)
-        victim.subscribe("flood", qos=qos)
+                     for number in range(1, 201))
+    names = [f"one-{number}" for number in range(120)]
+    for _ in range(6):
+        victims = [t.client(name) for name in names]
+        for victim in victims:
+            victim.send(mqtt.subscribe(5, 1, [("flood", qos)]))
+        for victim in victims:
+            victim.expect(SUBACK)
+        successors = [t.open() for _ in names]
         for flooder in flooders:
             flooder.send(burst)
-        victim.expect(PUBLISH, topic="flood")
-        successors = [t.client("one", stored=True, clean=True)]
-        successors += [t.client(f"another-{number}") for number in range(4)]
+        for name, successor in zip(names, successors):
+            successor.send(mqtt.connect(5, name, True))
         for successor in successors:
-            successor.expect_nothing()
+            successor.expect(CONNACK, reason=0, session_present=False)
         for flooder in flooders:
             flooder.settle()
         for successor in successors:
             successor.expect_nothing()
-            successor.close()
-        victim.close()
-    t.client("one", clean=True).disconnect()
+        for client in victims + successors:
+            client.close()
+
+
+@case("rule 9", "rule 8", timeout=60)
+def what_is_owed_to_a_session_that_ends_meanwhile_is_not_left_behind(t):
+    """Stored sessions end while other workers are recording what is owed to them."""
+    t.start(**({"broker": {"workers": 4, "mailbox_size": 1}}
+               if t.dialect.name == "holdfast" else {}))
+    flooders = [t.client(f"flooder-{number}", 4) for number in range(6)]
+    burst = b"".join(mqtt.publish(4, "flood", b"x", 1, number) for number in range(1, 51))
+    names = [f"one-{number}" for number in range(30)]
+    for _ in range(20):
+        victims = [t.client(name, stored=True, clean=True) for name in names]
+        for victim in victims:
+            victim.send(mqtt.subscribe(5, 1, [("flood", 1)]))
+        for victim in victims:
+            victim.expect(SUBACK)
+        successors = [t.open() for _ in names]
+        for flooder in flooders:
+            flooder.send(burst)
+        for name, successor in zip(names, successors):
+            successor.send(mqtt.connect(5, name, True))
+        for flooder in flooders:
+            flooder.settle()
+        for successor in successors:
+            successor.expect(CONNACK, reason=0, session_present=False)
+        for client in victims + successors:
+            client.close()
+    t.await_empty_store()
     t.broker.stop()
     t.check_store_is_empty()
 
