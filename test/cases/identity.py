@@ -108,6 +108,7 @@ def nothing_published_to_an_ended_session_reaches_its_successor(t, version, work
         successor.message(topic="own", payload=b"%d" % turn)
         successor.disconnect()
     t.client("one", version, clean=True).disconnect()
+    t.await_empty_store()
     t.broker.stop()
     t.check_store_is_empty()
 
@@ -188,6 +189,7 @@ def nothing_of_an_ended_session_comes_back_with_a_kill(t):
     t.silence(successor, publisher, "own")
     successor.unsubscribe("own")
     successor.disconnect()
+    t.await_empty_store()
     t.broker.stop()
     t.check_store_is_empty()
 
