@@ -10,7 +10,7 @@ pkg_check_modules(libconfuse REQUIRED IMPORTED_TARGET libconfuse)
 if(HOLDFAST_JEMALLOC)
   pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
 endif()
-if(BUILD_TESTING)
+if(BUILD_TESTING OR HOLDFAST_FUZZ)
   pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
 endif()
 
