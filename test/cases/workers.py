@@ -1,6 +1,7 @@
 """Rules 5, 8 and 21: several workers, with mailboxes of one letter."""
 
 import checks
+import mqtt_packet as mqtt
 from case import case
 from mqtt_session import Publisher, Subscriber
 
@@ -41,6 +42,52 @@ def all_workers_flood_each_other_through_mailboxes_of_one(t, version, qos):
             checks.once_and_in_order(f"messages of {index}",
                                      subscriber.payloads(topic=f"mesh/{index}"),
                                      [b"%d" % number for number in range(each)])
+
+
+@case("rule 21", over={"workers": (2, 4)}, timeout=60)
+def connections_move_to_their_homes_through_mailboxes_of_one(t, workers):
+    """Every worker has many for every other in the same turn; CONNECT and what follows it."""
+    t.start(broker={"workers": workers, "mailbox_size": 1})
+    for turn in range(4):
+        clients = [t.open() for _ in range(200)]
+        for number, client in enumerate(clients):
+            client.send(mqtt.connect(5, f"client-{turn}-{number}", True)
+                        + mqtt.subscribe(5, 1, [("all", 0)]))
+        for client in clients:
+            client.expect(mqtt.CONNACK, reason=0)
+            client.expect(mqtt.SUBACK)
+        publisher = t.client("publisher")
+        publisher.publish("all", b"%d" % turn)
+        for client in clients:
+            client.message(topic="all", payload=b"%d" % turn)
+            client.close()
+
+
+@case("rule 21", over=[{"qos": 1, "workers": 4}],
+      long_over={"qos": (0, 1), "workers": (2, 4)}, timeout=60)
+def bursts_in_every_direction_block_nobody(t, qos, workers):
+    """Each worker has more for the others in one turn than their mailboxes take."""
+    t.start(broker={"workers": workers, "mailbox_size": 1})
+    count, each = 12, 400
+    subscribers = []
+    for index in range(count):
+        client = t.client(f"member-{index}", 4)
+        client.subscribe("mesh/+", qos=qos)
+        subscribers.append(Subscriber())
+        subscribers[-1].attach(client)
+    publishers = [t.client(f"publisher-{index}", 4) for index in range(count)]
+    for index, publisher in enumerate(publishers):
+        publisher.send(b"".join(mqtt.publish(4, f"mesh/{index}", b"%d" % number, qos,
+                                             number if qos else None)
+                                for number in range(1, each + 1)))
+    for publisher in publishers:
+        publisher.settle()
+    for subscriber in subscribers:
+        subscriber.receive(count * each)
+        for index in range(count):
+            checks.once_and_in_order(f"messages of {index}",
+                                     subscriber.payloads(topic=f"mesh/{index}"),
+                                     [b"%d" % number for number in range(1, each + 1)])
 
 
 @case("rule 5", "MQTT-3.8.4-1", over=VERSIONS)
@@ -96,7 +143,6 @@ def one_publisher_keeps_its_order_to_subscribers_on_every_worker(t, version, qos
 @case("MQTT-3.1.0-1", over={"version": (4, 5), "transport": ("tcp", "tls")})
 def packets_sent_behind_connect_without_waiting_are_not_lost(t, version, transport):
     """The connection moves to its session's home with its unread bytes."""
-    import mqtt_packet as mqtt
     t.start(tls=transport == "tls", broker={"workers": 4})
     watcher = t.client("watcher", version, transport)
     watcher.subscribe("a/#", qos=1)
