@@ -10,7 +10,6 @@ set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 
 add_compile_definitions(_GNU_SOURCE HOLDFAST_VERSION="${PROJECT_VERSION}")
 foreach(bug IN LISTS HOLDFAST_SEEDED_BUG)
-  add_compile_definitions(SEEDED_BUG_${bug}=1)
   message(WARNING "seeded bug '${bug}': this build breaks a rule on purpose")
 endforeach()
 

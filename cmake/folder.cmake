@@ -25,6 +25,7 @@ function(holdfast_folder name)
   list(FILTER sources EXCLUDE REGEX "(_test|_testing|_fuzz|/main)\\.c$")
 
   holdfast_ragel(generated ${grammars})
+  holdfast_seeded_bugs(${sources})
 
   if(sources OR generated)
     add_library(hf_${name} STATIC ${sources} ${generated})
@@ -51,6 +52,23 @@ function(holdfast_folder name)
       target_link_options(${name}_${stem} PRIVATE -fsanitize=fuzzer)
     endforeach()
   endif()
+endfunction()
+
+# holdfast_seeded_bugs(source...): defines SEEDED_BUG_x for the files that name it, and for all of the
+# folder where one of its tables or headers does. So going from one bug to the next compiles little.
+function(holdfast_seeded_bugs)
+  file(GLOB shared CONFIGURE_DEPENDS *.def *.inc *.h)
+  foreach(bug IN LISTS HOLDFAST_SEEDED_BUG)
+    set(breaks_all OFF)
+    foreach(file IN LISTS shared ARGN)
+      file(STRINGS ${file} lines REGEX "SEEDED_BUG_${bug}([^A-Z0-9_]|$)" LIMIT_COUNT 1)
+      if(lines AND file IN_LIST shared)
+        set(breaks_all ON)
+      elseif(lines OR breaks_all)
+        set_property(SOURCE ${file} APPEND PROPERTY COMPILE_DEFINITIONS SEEDED_BUG_${bug}=1)
+      endif()
+    endforeach()
+  endforeach()
 endfunction()
 
 # holdfast_ragel(out grammar...): the generated C files go to `out`.
