@@ -104,6 +104,11 @@ static void load_subscription(void *context, uint64_t incarnation,
                              row->options, row->identifier, &subscription);
     if (status == STATUS_NO_MEMORY)
         loading->status = status;
+    if (status == STATUS_INVALID) {
+        log_line(LOG_ERROR, "client \"%s\": a stored subscription is no Topic Filter; left out",
+                 session_name(session));
+        return;
+    }
     loading->subscriptions++;
 }
 

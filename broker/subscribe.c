@@ -90,8 +90,10 @@ static void visit_retained(void *context, struct message *message)
     if (visit->count == visit->capacity) {
         uint32_t capacity = visit->capacity > 0 ? visit->capacity * 2 : 16;
         struct message **found = realloc(visit->found, capacity * sizeof(struct message *));
-        if (found == NULL)
+        if (found == NULL) {
+            log_line(LOG_ERROR, "out of memory: a retained message is not sent");
             return;
+        }
         visit->found = found;
         visit->capacity = capacity;
     }
@@ -259,15 +261,6 @@ void subscribe_handle(struct connection *connection, const struct subscribe *sub
     uint32_t count = 0;
     bool changed = false;
     while (subscribe_next(subscribe, (enum mqtt_version)connection->version, &cursor, &request)) {
-        size_t offset;
-        bool shared =
-            topic_filter_parse(request.topic_filter, true, &offset).kind == TOPIC_FILTER_SHARED;
-        if (shared && request.no_local) {
-            connection_event(connection, CONNECTION_EVENT_MALFORMED, REASON_PROTOCOL_ERROR,
-                             "MQTT-3.8.3-4", "No Local on a Shared Subscription");
-            free(codes);
-            return;
-        }
         codes[count++] = subscribe_one(connection, &request, identifier, &changed);
     }
     send_all_retained(connection, subscribe);

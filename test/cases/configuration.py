@@ -300,7 +300,10 @@ def listening(pid):
     """Addresses on which this process listens, from /proc."""
     inodes = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{name}")
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            continue  # closed since it was listed: no listener, those stay open
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     out = []
