@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "broker/listener.h"
-#include "broker/reclaim.h"
+#include "routing/reclaim.h"
 #include "broker/session.h"
 #include "broker/worker.h"
 #include "tls/tls.h"

@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
-#include "broker/config.h"
+#include "config/config.h"
 #include "storage/store.h"
 
 enum { WORKERS_MAX = 256 }; /* as the option's range */

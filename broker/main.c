@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "broker/broker.h"
-#include "broker/config.h"
+#include "config/config.h"
 #include "broker/listener.h"
 
 enum { EXIT_CONFIGURATION = 2 };

@@ -12,7 +12,7 @@
 #include "broker/connection.h"
 #include "broker/listener.h"
 #include "broker/dispatch.h"
-#include "broker/reclaim.h"
+#include "routing/reclaim.h"
 #include "broker/session.h"
 #include "broker/sys_topics.h"
 #include "fsm/machines.h"

@@ -12,12 +12,12 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "broker/broker.h"
-#include "broker/config.h"
+#include "config/config.h"
 #include "broker/mailbox.h"
-#include "broker/message.h"
-#include "broker/retained.h"
+#include "routing/message.h"
+#include "routing/retained.h"
 #include "broker/timer_wheel.h"
-#include "broker/topic_index.h"
+#include "routing/topic_index.h"
 #include "broker/waiting.h"
 
 struct worker;
