@@ -1,0 +1,67 @@
+/* Runs one case in the calling thread and says how it ended. The runner's side of the harness. */
+#ifndef CONFORMANCE_RUN_CASE_H
+#define CONFORMANCE_RUN_CASE_H
+
+#include "conformance/harness/case.h"
+
+enum verdict {
+    VERDICT_PASSED,
+    VERDICT_FAILED,         /* a MUST is broken */
+    VERDICT_NOT_APPLICABLE, /* an optional feature that this server has not got */
+    VERDICT_SKIPPED,        /* the user has not given what the case needs */
+    VERDICT_FLAKY,          /* failed among others, passed alone: the runner's verdict */
+    VERDICT_BROKEN,         /* the server could not be reached, or the suite is at fault */
+};
+
+const char *verdict_name(enum verdict verdict);
+
+/* How to reach the server. Strings are borrowed and outlive all runs. */
+struct target {
+    const char *host, *port;
+    bool tls, websocket;
+    const char *ca_file, *certificate_file, *key_file, *server_name; /* NULL: not given */
+    bool insecure;                    /* no check of its certificate */
+    const char *websocket_path;       /* "/mqtt" */
+    const char *user_name, *password; /* for every CONNECT, or NULL */
+};
+
+struct run_settings {
+    const struct target *target;
+    const struct server_features *server;
+    unsigned time_limit_ms, quiet_ms;
+    uint64_t seed;
+    bool live_trace; /* --trace: each packet is printed when it passes */
+    /* Blocks until the outage is over; NULL: outage() skips the case. */
+    void (*outage)(void *context, enum outage kind);
+    void *outage_context;
+};
+
+struct remark {
+    bool debatable; /* else a SHOULD */
+    char statement[24];
+    char *text;
+    struct remark *next;
+};
+
+struct outcome {
+    enum verdict verdict;
+    char statement[24]; /* the one broken; "" where none */
+    char *reason;       /* a sentence: what the server did, and what it owed; NULL where none */
+    struct remark *remarks;
+    char *trace; /* every packet both ways, decoded and in hex, with times and client identifiers */
+    unsigned duration_ms;
+};
+
+void run_case(const struct conformance_case *definition, enum version version,
+              const struct run_settings *settings, struct outcome *out);
+void outcome_free(struct outcome *outcome);
+
+/* All cases, sorted by file and name. */
+const struct conformance_case *case_first(void);
+
+/* Asks the server what it offers in that version. False and a sentence in `error` if it can't be
+ * asked. */
+bool server_probe(const struct target *target, enum version version, struct server_features *out,
+                  char *error, size_t error_size);
+
+#endif
