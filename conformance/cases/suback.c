@@ -2,25 +2,6 @@
  * read strictly in every case: reserved codes, wrong lengths and flags fail wherever they occur. */
 #include "conformance/cases/subscription.h"
 
-CASE(suback_has_the_packet_identifier_of_its_subscribe,
-     .v5 = "MQTT-3.8.4-1 MQTT-3.8.4-2 MQTT-2.2.1-6",
-     .v311 = "MQTT-3.8.4-1 MQTT-3.8.4-2 MQTT-2.3.1-7",
-     .sends = "SUBSCRIBE with the Packet Identifiers 1, 255, 256, 32768 and 65535",
-     .allowed = "SUBACK with the same identifier each time", .faults = "wrong_suback_id no_suback")
-{
-    static const uint16_t identifiers[] = {1, 255, 256, 32768, 65535};
-    struct client *client = client_connected(test, "client");
-    for (size_t i = 0; i < sizeof identifiers / sizeof *identifiers; i++) {
-        struct packet subscribe = {
-            .type = SUBSCRIBE, .packet_id = identifiers[i], .filter_count = 1};
-        subscribe.filters[0].filter = topic_of(test, "id/%zu", i);
-        client_send(client, &subscribe);
-        struct packet suback = expect(client, SUBACK);
-        if (suback.packet_id != identifiers[i])
-            fail(test, "SUBACK for %u, not for %u", suback.packet_id, identifiers[i]);
-    }
-}
-
 CASE(every_subscribe_is_answered, .v5 = "MQTT-3.8.4-1 MQTT-3.8.4-2",
      .v311 = "MQTT-3.8.4-1 MQTT-3.8.4-2",
      .sends = "50 SUBSCRIBEs at once, the same filter among them several times",

@@ -2,34 +2,7 @@
 #include "conformance/cases/refusal.h"
 #include "conformance/cases/subscription.h"
 
-#include <stdio.h>
-
 enum { NO_SUBSCRIPTION_EXISTED = 0x11 };
-
-/* ---- Malformed packets ---- */
-
-CASE(unsubscribe_reserved_flags_are_malformed, .v5 = "MQTT-3.10.1-1 MQTT-2.1.3-1",
-     .v311 = "MQTT-3.10.1-1 MQTT-2.2.2-1 MQTT-2.2.2-2",
-     .sends = "UNSUBSCRIBE with each value but 0010 in bits 3 to 0 of its first byte",
-     .allowed = "the Network Connection is closed each time", .limit_s = 60,
-     .faults = "accepts_reserved_flags keeps_open")
-{
-    struct refusal refusal = refusal_begin(test);
-    for (uint8_t flags = 0; flags < 16; flags++) {
-        if (flags == 2)
-            continue;
-        struct packet unsubscribe = {.type = UNSUBSCRIBE,
-                                     .packet_id = 10,
-                                     .filter_count = 1,
-                                     .force_flags = true,
-                                     .forced_flags = flags};
-        unsubscribe.filters[0].filter = topic_of(test, "flags");
-        char variant[24];
-        snprintf(variant, sizeof variant, "flags 0x%X", flags);
-        refusal_packet(&refusal, &unsubscribe, 0x81, variant);
-    }
-    refusal_end(&refusal);
-}
 
 CASE(unsubscribe_without_filter_is_refused, .v5 = "MQTT-3.10.3-2 MQTT-4.13.1-1",
      .v311 = "MQTT-3.10.3-2 MQTT-4.8.0-1", .sends = "UNSUBSCRIBE without any Topic Filter",
@@ -38,91 +11,6 @@ CASE(unsubscribe_without_filter_is_refused, .v5 = "MQTT-3.10.3-2 MQTT-4.13.1-1",
     struct refusal refusal = refusal_begin(test);
     struct packet unsubscribe = {.type = UNSUBSCRIBE, .packet_id = 10};
     refusal_packet(&refusal, &unsubscribe, 0x82, "no payload");
-    refusal_end(&refusal);
-}
-
-CASE(unsubscribe_filter_must_be_utf8, .v5 = "MQTT-3.10.3-1 MQTT-1.5.4-1",
-     .v311 = "MQTT-3.10.3-1 MQTT-1.5.3-1",
-     .sends = "UNSUBSCRIBE with Topic Filters that are ill-formed UTF-8",
-     .allowed = "the Network Connection is closed each time",
-     .faults = "accepts_bad_utf8 keeps_open")
-{
-    static const struct text filters[] = {{(const uint8_t *)"a/\xED\xA0\x80", 5},
-                                          {(const uint8_t *)"a\xC0\xAF", 3},
-                                          {(const uint8_t *)"a\xFF", 2},
-                                          {(const uint8_t *)"a/\xE2\x82", 4}};
-    struct refusal refusal = refusal_begin(test);
-    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
-        struct packet unsubscribe = {.type = UNSUBSCRIBE, .packet_id = 10, .filter_count = 1};
-        unsubscribe.filters[0].filter = filters[i];
-        refusal_packet(&refusal, &unsubscribe, 0x81, "ill-formed UTF-8");
-    }
-    refusal_end(&refusal);
-}
-
-CASE(unsubscribe_filter_with_null_character_is_refused, .v5 = "MQTT-1.5.4-2 MQTT-4.7.3-2",
-     .v311 = "MQTT-1.5.3-2 MQTT-4.7.3-2", .sends = "UNSUBSCRIBE with U+0000 in the filter",
-     .allowed = "the Network Connection is closed", .faults = "accepts_null_character keeps_open")
-{
-    struct refusal refusal = refusal_begin(test);
-    struct packet unsubscribe = {.type = UNSUBSCRIBE, .packet_id = 10, .filter_count = 1};
-    unsubscribe.filters[0].filter = (struct text){(const uint8_t *)"a/\0", 3};
-    refusal_packet(&refusal, &unsubscribe, 0x81, "U+0000 in the filter");
-    refusal_end(&refusal);
-}
-
-CASE(unsubscribe_packet_identifier_0_is_refused, .v5 = "MQTT-2.2.1-3 MQTT-4.13.1-1",
-     .v311 = "MQTT-2.3.1-1 MQTT-4.8.0-1", .sends = "UNSUBSCRIBE with the Packet Identifier 0",
-     .allowed = "the Network Connection is closed", .faults = "accepts_zero_packet_id keeps_open")
-{
-    struct refusal refusal = refusal_begin(test);
-    refusal_hex(&refusal,
-                test->version == VERSION_5 ? "A2 06 0000 00 0001 61" : "A2 05 0000 0001 61", 0,
-                "Packet Identifier 0");
-    refusal_end(&refusal);
-}
-
-struct broken {
-    const char *name, *v5, *v311;
-};
-
-CASE(unsubscribe_cut_off_is_refused, .v5 = "MQTT-4.13.1-1", .v311 = "MQTT-4.8.0-1",
-     .sends = "UNSUBSCRIBE packets whose lengths reach beyond their Remaining Length",
-     .allowed = "the Network Connection is closed each time",
-     .faults = "accepts_truncated_packet keeps_open")
-{
-    static const struct broken list[] = {
-        {"nothing after the first byte's length", "A2 00", "A2 00"},
-        {"half a Packet Identifier", "A2 01 00", "A2 01 00"},
-        {"half a filter length", "A2 04 000A 00 00", "A2 03 000A 00"},
-        {"a filter longer than the packet", "A2 07 000A 00 0009 6162", "A2 06 000A 0009 6162"},
-        {"a second filter cut off", "A2 08 000A 00 0001 61 0005", "A2 07 000A 0001 61 0005"},
-        {"a Property Length beyond the packet", "A2 06 000A 7F 0001 61", NULL},
-        {"no Property Length", "A2 02 000A", NULL},
-    };
-    struct refusal refusal = refusal_begin(test);
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        const char *hex = test->version == VERSION_5 ? list[i].v5 : list[i].v311;
-        if (hex != NULL)
-            refusal_hex(&refusal, hex, 0x81, list[i].name);
-    }
-    refusal_end(&refusal);
-}
-
-CASE(unsubscribe_with_a_foreign_property_is_refused, .v5 = "MQTT-4.13.1-1",
-     .sends = "UNSUBSCRIBE with properties that belong to other packets, or to none",
-     .allowed = "the Network Connection is closed each time",
-     .faults = "accepts_wrong_property keeps_open")
-{
-    static const struct broken list[] = {
-        {"Subscription Identifier", "A2 08 000A 02 0B01 0001 61", NULL},
-        {"Reason String", "A2 0A 000A 04 1F 0001 61 0001 61", NULL},
-        {"Session Expiry Interval", "A2 0B 000A 05 11 0000000A 0001 61", NULL},
-        {"the undefined 0x7F", "A2 08 000A 02 7F01 0001 61", NULL},
-    };
-    struct refusal refusal = refusal_begin(test);
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        refusal_hex(&refusal, list[i].v5, 0x81, list[i].name);
     refusal_end(&refusal);
 }
 
