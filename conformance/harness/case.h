@@ -78,13 +78,15 @@ struct test {
 
 /* ---- Verdicts ---- */
 
-/* The server broke a MUST: one of the case's statements, or the one named. Ends the case. */
+/* The server broke a MUST: the first of the case's statements, or the one named. Ends the case. The
+ * sentence says what the server did and what it owed. */
 _Noreturn void fail(struct test *test, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 _Noreturn void fail_statement(struct test *test, const char *statement, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A SHOULD that is not followed, or a reading that people disagree on: reported apart; goes on. */
+/* A SHOULD that is not followed, or a reading that people disagree on: reported apart; goes on.
+ * `statement` NULL: the first of the case's. */
 void warn_should(struct test *test, const char *statement, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void warn_debatable(struct test *test, const char *statement, const char *format, ...)
@@ -94,12 +96,20 @@ void warn_debatable(struct test *test, const char *statement, const char *format
 _Noreturn void not_applicable(struct test *test, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The user has not given what the case needs. */
+_Noreturn void skip(struct test *test, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Ends the case unless the server offers it. */
 void need_qos(struct test *test, uint8_t qos);
 void need_retain(struct test *test);
 void need_wildcard(struct test *test);
 void need_shared(struct test *test);
 void need_subscription_identifier(struct test *test);
+
+/* Whether this run goes over WebSocket; need_websocket() skips the case if not. */
+bool on_websocket(const struct test *test);
+void need_websocket(struct test *test);
 
 /* ---- Names ---- */
 
@@ -136,7 +146,7 @@ struct client {
  * is sent yet. Its session, if one is stored, is ended after the case. */
 struct client *client_new(struct test *test, const char *role);
 
-/* Opens the Network Connection only. */
+/* Opens the Network Connection only; drops one that is open. */
 void client_open(struct client *client);
 
 /* A CONNECT of this client: Clean Start 1, keep alive 60, no will. Change it, then send it. */
@@ -152,7 +162,8 @@ struct client *client_connected(struct test *test, const char *role);
 /* The same with a session that outlives the connection: 5.0 Session Expiry Interval, 3.1.1
  * Clean Session 0. */
 struct client *client_connected_stored(struct test *test, const char *role, uint32_t expiry_s);
-/* Comes back: Clean Start 0 and the same kind of session; `session_present` is not judged. */
+/* Comes back: Clean Start 0 and the same kind of session; `session_present` is not judged. A
+ * connection of this struct that is still open is dropped first. */
 void client_resume(struct client *client, uint32_t expiry_s);
 
 /* What is sent is written as it is, right or wrong. An answer in flight does not hinder it; a
@@ -160,6 +171,10 @@ void client_resume(struct client *client, uint32_t expiry_s);
 void client_send(struct client *client, const struct packet *packet);
 void client_send_bytes(struct client *client, const void *data, size_t size);
 void client_send_hex(struct client *client, const char *hex);
+/* WebSocket only: one frame of that opcode (1 text, 2 binary, 8 Close, 9 Ping); `fin` false: more
+ * fragments, of opcode 0, follow. */
+void client_send_frame(struct client *client, unsigned opcode, bool fin, const void *data,
+                       size_t size);
 
 /* DISCONNECT 0x00, then closes when the server has (or after a second). */
 void client_disconnect(struct client *client);
@@ -169,7 +184,8 @@ void client_reset(struct client *client);
 /* No more reading (so the server's output fills), and again. */
 void client_pause_reading(struct client *client, bool paused);
 
-/* Subscribes and wants the QoS granted; returns the packet identifier used. */
+/* Subscribes and wants the QoS granted (a server that grants less, as it may, makes the case not
+ * applicable); returns the packet identifier used. */
 uint16_t client_subscribe(struct client *client, struct text filter, uint8_t options);
 /* SUBACK's reason codes are the caller's to judge. */
 struct packet client_subscribe_raw(struct client *client, struct packet *subscribe);
@@ -190,16 +206,20 @@ uint16_t client_publish_start(struct client *client, struct packet *publish);
 
 /* The very next packet, of this type. */
 struct packet expect(struct client *client, enum packet_type type);
-/* The next PUBLISH, which has to be this one; others fail. QoS, DUP and RETAIN are the caller's. */
+/* The next packet of this type and identifier. What comes before it stays to be expected. */
+struct packet expect_answer(struct client *client, enum packet_type type, uint16_t packet_id);
+/* The next PUBLISH, which has to be this one; others fail. Acknowledgements that come before it
+ * stay to be expected. QoS, DUP and RETAIN are the caller's. */
 struct packet expect_publish(struct client *client, struct text topic, struct text payload);
 /* Sends what the receiver owes to it and, for QoS 2, goes through PUBREL and PUBCOMP. */
 void acknowledge(struct client *client, const struct packet *publish);
 /* The next PUBLISH, acknowledged. */
 struct packet take_publish(struct client *client, struct text topic, struct text payload);
 
-/* The connection ends; 5.0: a DISCONNECT (CONNACK before one was received) may come first, and then
- * carries `reason_code` (0: any that is an error). PUBLISHes and acknowledgements still under way
- * are passed over. */
+/* The connection ends, by a reset too; a DISCONNECT of 5.0 (a CONNACK before one was received) may
+ * come first, and then carries an error. `reason_code` is the one of 5.0 that the specification
+ * names (0: any error); another error is a remark, because no statement wants that very one.
+ * PUBLISHes and acknowledgements still under way are passed over. */
 void expect_closed(struct client *client, uint8_t reason_code);
 /* No packet, and still open, for quiet_ms; then PINGREQ is answered. */
 void expect_quiet(struct client *client);

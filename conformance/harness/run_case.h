@@ -3,6 +3,7 @@
 #define CONFORMANCE_RUN_CASE_H
 
 #include "conformance/harness/case.h"
+#include "conformance/net/target.h"
 
 enum verdict {
     VERDICT_PASSED,
@@ -14,16 +15,6 @@ enum verdict {
 };
 
 const char *verdict_name(enum verdict verdict);
-
-/* How to reach the server. Strings are borrowed and outlive all runs. */
-struct target {
-    const char *host, *port;
-    bool tls, websocket;
-    const char *ca_file, *certificate_file, *key_file, *server_name; /* NULL: not given */
-    bool insecure;                    /* no check of its certificate */
-    const char *websocket_path;       /* "/mqtt" */
-    const char *user_name, *password; /* for every CONNECT, or NULL */
-};
 
 struct run_settings {
     const struct target *target;

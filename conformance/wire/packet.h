@@ -96,6 +96,7 @@ enum { PROPERTIES_MAX = 64 };
 struct properties {
     struct property list[PROPERTIES_MAX];
     unsigned count;
+    unsigned more; /* read, but beyond the room of `list` */
 };
 
 enum property_type property_type(uint32_t id);
@@ -129,6 +130,7 @@ struct packet {
     bool dup, retain;
     uint8_t qos;
     struct text topic, payload;
+    bool topic_from_alias; /* set by a client of the suite, which fills in `topic` then */
 
     uint16_t packet_id;   /* PUBLISH at QoS > 0, acknowledgements, SUBSCRIBE and UNSUBSCRIBE */
     uint8_t reason_code;  /* CONNACK (3.1.1: return code), acknowledgements, DISCONNECT, AUTH */
@@ -138,6 +140,7 @@ struct packet {
 
     struct filter filters[FILTERS_MAX]; /* SUBSCRIBE, UNSUBSCRIBE */
     unsigned filter_count;
+    unsigned more_filters; /* read, but beyond the room of `filters` */
 
     /* CONNECT. A NULL user name, password or will topic is left out with its flag. */
     struct text protocol_name; /* NULL: "MQTT" */
@@ -194,13 +197,21 @@ struct packet_fault {
     char what[160];
 };
 
+/* How many bytes the packet at the front has, whatever is in it: 0 as long as its fixed header is
+ * not complete, SIZE_MAX if its Remaining Length is longer than four bytes. */
+size_t packet_size(const uint8_t *data, size_t size);
+
 enum read_result { READ_MORE, READ_PACKET, READ_FAULT };
 
 /* Reads one packet from the front. READ_PACKET: `*packet` points into `data` and `*used` says how
- * much was the packet. READ_FAULT: `*fault` says why a receiver has to close.
+ * much was the packet. READ_FAULT: `*fault` says why a receiver has to close, `*packet` holds what
+ * was read until then. What is wrong with byte 1 or the Remaining Length is said before the rest is
+ * there; who wants to know the whole malformed packet awaits packet_size() bytes first.
  *
  * `from_server`: whether a server sent it; what only a client may send is a fault then, and all of
- * 5.0's rules on which property and reason code may stand where are checked for that sender. */
+ * 5.0's rules on which property and reason code may stand where are checked for that sender.
+ *
+ * A CONNECT is read in the version that it names, whatever `version` is. */
 enum read_result packet_read(const uint8_t *data, size_t size, enum version version,
                              bool from_server, struct packet *packet, size_t *used,
                              struct packet_fault *fault);

@@ -1,0 +1,17 @@
+/* How to reach the server under test. */
+#ifndef CONFORMANCE_TARGET_H
+#define CONFORMANCE_TARGET_H
+
+#include <stdbool.h>
+
+/* Strings are borrowed and outlive all runs. */
+struct target {
+    const char *host, *port;
+    bool tls, websocket;
+    const char *ca_file, *certificate_file, *key_file, *server_name; /* NULL: not given */
+    bool insecure;                    /* no check of its certificate */
+    const char *websocket_path;       /* "/mqtt" */
+    const char *user_name, *password; /* for every CONNECT, or NULL */
+};
+
+#endif
