@@ -194,24 +194,3 @@ CASE(suback_and_unsuback_keep_to_maximum_packet_size,
     answer_of_size_small(client, true);
     answer_of_size_small(client, false);
 }
-
-CASE(suback_and_unsuback_without_problem_information, .v5 = "MQTT-3.1.2-29",
-     .sends = "Request Problem Information 0; SUBSCRIBE, and UNSUBSCRIBE from a filter never made",
-     .allowed = "answers without Reason String and User Properties",
-     .faults = "problem_information_unasked")
-{
-    struct client *client = client_new(test, "client");
-    struct packet connect = connect_of(client);
-    property_add(&connect.properties, REQUEST_PROBLEM_INFORMATION, 0);
-    client_connect_ok(client, &connect);
-    struct packet request = {.type = SUBSCRIBE, .filter_count = 1, .packet_id = 3};
-    request.filters[0].filter = topic_of(test, "problem");
-    for (unsigned i = 0; i < 3; i++) {
-        request.type = i == 0 ? SUBSCRIBE : UNSUBSCRIBE;
-        client_send(client, &request);
-        struct packet answer = expect(client, i == 0 ? SUBACK : UNSUBACK);
-        if (property_find(&answer.properties, REASON_STRING) != NULL ||
-            property_find(&answer.properties, USER_PROPERTY) != NULL)
-            fail(test, "%s with a Reason String or a User Property", packet_name(answer.type));
-    }
-}

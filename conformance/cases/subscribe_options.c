@@ -165,27 +165,6 @@ CASE(each_filter_has_its_own_retain_handling, .v5 = "MQTT-3.3.1-9 MQTT-3.3.1-11 
     expect_quiet(client);
 }
 
-CASE(retained_message_follows_its_publish, .v5 = "MQTT-3.3.1-5 MQTT-3.3.1-9",
-     .v311 = "MQTT-3.3.1-5 MQTT-3.3.1-6",
-     .sends = "a retained message; once it is acknowledged, SUBSCRIBE on another connection; and "
-              "this 20 times with another payload",
-     .allowed = "each new subscription brings the last payload",
-     .faults = "keeps_first_retained never_retains")
-{
-    need_retain(test);
-    need_qos(test, 1);
-    struct client *publisher = client_connected(test, "publisher");
-    struct client *subscriber = client_connected(test, "subscriber");
-    struct text topic = topic_of(test, "last");
-    for (unsigned i = 0; i < 20; i++) {
-        struct text payload = text_printf(test, "%u", i);
-        client_publish(publisher, topic, payload, 1, true);
-        client_subscribe(subscriber, topic, 1);
-        take_retained(subscriber, topic, payload, 1);
-        client_unsubscribe(subscriber, topic);
-    }
-}
-
 /* ---- RETAIN of what is forwarded ---- */
 
 static void forwarded_retain(struct client *client, struct text topic, const char *payload,
