@@ -1,0 +1,180 @@
+/* Faults of sessions: kept too long or too short, and what CONNACK says of them. */
+#include "conformance/fault/fault.h"
+#include "conformance/fault/session.h"
+
+static bool first_connect(const struct link *link, const struct passing *passing)
+{
+    return is(passing, CONNECT) && link->connects == 1;
+}
+
+/* Whether the client wanted a clean start; its words, not ours. */
+static bool wanted_clean(const struct link *link)
+{
+    struct packet connect;
+    return link->connect && kept_read(link->connect, link, &connect) && connect.clean_start;
+}
+
+static void set_clean_start(struct passing *passing, bool clean)
+{
+    passing->packet.clean_start = clean;
+    change(passing);
+}
+
+static void set_session_present(struct passing *passing, bool present)
+{
+    passing->packet.session_present = present;
+    change(passing);
+}
+
+static void accept_as_new(struct link *link, struct passing *passing)
+{
+    if (is(passing, CONNACK) && !passing->packet.reason_code && wanted_clean(link))
+        set_session_present(passing, false);
+}
+
+/* ---- Clean Start ---- */
+
+static void never_start_clean(struct link *link, struct passing *passing)
+{
+    if (first_connect(link, passing) && passing->packet.client_id.size)
+        set_clean_start(passing, false);
+}
+
+FAULT_HOOKS(keeps_session_at_clean_start, .client = never_start_clean, .server = accept_as_new)
+
+static void always_start_clean(struct link *link, struct passing *passing)
+{
+    if (first_connect(link, passing) && link->session && link->session->exists)
+        set_clean_start(passing, true);
+}
+
+FAULT_HOOKS(forgets_session, .client = always_start_clean)
+
+static void forget_clean_started(struct link *link, struct passing *passing)
+{
+    struct session *session = link->session;
+    if (first_connect(link, passing) && is_5(link) && session && session->clean_started)
+        set_clean_start(passing, true);
+}
+
+FAULT_HOOKS(forgets_clean_started_session, .client = forget_clean_started)
+
+/* ---- Subscriptions ---- */
+
+static void forget_subscriptions(struct link *link, const struct passing *passing)
+{
+    struct session *session = link->session;
+    if (!is(passing, CONNACK) || passing->packet.reason_code || !session)
+        return;
+    struct packet unsubscribe = {.type = UNSUBSCRIBE};
+    for (struct subscription *at = session->subscriptions; at; at = at->next) {
+        unsubscribe.filters[unsubscribe.filter_count++].filter = at->filter;
+        if (unsubscribe.filter_count == FILTERS_MAX || !at->next) {
+            inject_subscribe(link, &unsubscribe);
+            unsubscribe.filter_count = 0;
+        }
+    }
+}
+
+static void lose_offline(struct link *link, struct passing *passing)
+{
+    if (is(passing, PUBLISH) && published_offline(link, passing))
+        swallow_from_server(link, passing);
+}
+
+FAULT_HOOKS(forgets_subscriptions, .server = lose_offline, .after_server = forget_subscriptions)
+
+/* ---- Expiry ---- */
+
+static uint32_t expiry_of(const struct passing *passing)
+{
+    return property_number(&passing->packet.properties, SESSION_EXPIRY_INTERVAL, 0);
+}
+
+static void set_expiry(struct passing *passing, uint32_t expiry_s)
+{
+    property_set(&passing->packet.properties, SESSION_EXPIRY_INTERVAL, expiry_s);
+    change(passing);
+}
+
+/* 3.1.1: Clean Session 0, unless there is something to be cleaned. */
+static void keep_beyond_connection(struct link *link, struct passing *passing)
+{
+    if (!first_connect(link, passing) || !passing->packet.client_id.size)
+        return;
+    if (is_5(link) && !expiry_of(passing))
+        set_expiry(passing, 3600);
+    else if (!is_5(link) && !(link->session && link->session->exists))
+        set_clean_start(passing, false);
+}
+
+static void hide_expiry(struct link *link, struct passing *passing)
+{
+    accept_as_new(link, passing);
+    if (!is(passing, CONNACK))
+        return;
+    property_remove(&passing->packet.properties, SESSION_EXPIRY_INTERVAL);
+    change(passing);
+}
+
+FAULT_HOOKS(keeps_ended_session, .client = keep_beyond_connection, .server = hide_expiry)
+
+static void never_expire(struct link *link, struct passing *passing)
+{
+    if ((is(passing, CONNECT) || is(passing, DISCONNECT)) && is_5(link) && expiry_of(passing))
+        set_expiry(passing, UINT32_MAX);
+}
+
+FAULT_HOOKS(never_expires_session, .client = never_expire, .server = hide_expiry)
+
+static void expire_early(struct link *link, struct passing *passing)
+{
+    if ((is(passing, CONNECT) || is(passing, DISCONNECT)) && is_5(link) && expiry_of(passing) > 1)
+        set_expiry(passing, 1);
+}
+
+FAULT_HOOKS(expires_session_early, .client = expire_early, .server = hide_expiry)
+
+static void forget_expiry_of_disconnect(struct link *link, struct passing *passing)
+{
+    if (!is(passing, DISCONNECT))
+        return;
+    property_remove(&passing->packet.properties, SESSION_EXPIRY_INTERVAL);
+    change(passing);
+}
+
+FAULT_HOOKS(ignores_disconnect_expiry, .client = forget_expiry_of_disconnect)
+
+/* ---- Session Present ---- */
+
+static void present_after_clean(struct link *link, struct passing *passing)
+{
+    if (is(passing, CONNACK) && !passing->packet.reason_code && wanted_clean(link))
+        set_session_present(passing, true);
+}
+
+FAULT_HOOKS(session_present_after_clean_start, .server = present_after_clean)
+
+static void deny(struct link *link, struct passing *passing)
+{
+    if (is(passing, CONNACK))
+        set_session_present(passing, false);
+}
+
+FAULT_HOOKS(denies_session_present, .server = deny)
+
+static void claim(struct link *link, struct passing *passing)
+{
+    if (is(passing, CONNACK) && !passing->packet.reason_code && !wanted_clean(link))
+        set_session_present(passing, true);
+}
+
+FAULT_HOOKS(claims_session_present, .server = claim)
+
+static void present_in_refusal(struct link *link, struct passing *passing)
+{
+    if (is(passing, CONNACK) && passing->packet.reason_code)
+        set_session_present(passing, true);
+}
+
+FAULT_HOOKS(session_present_in_refusal, .server = present_in_refusal)
