@@ -214,6 +214,23 @@ static void lose_backlog(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(loses_offline_backlog, .server = lose_backlog)
 
+/* One a second: `memory.count` of them wait. */
+static void deliver_one(struct link *link, struct kept *kept)
+{
+    link->memory.count--;
+    link_to_client_bytes(link, kept->bytes, kept->size);
+}
+
+static void pause_before(struct link *link, struct passing *passing)
+{
+    if (!is(passing, PUBLISH) || !published_offline(link, passing))
+        return;
+    link_later(link, 1000 * ++link->memory.count, deliver_one, passing_keep(link, passing));
+    drop(passing);
+}
+
+FAULT_HOOKS(pauses_before_waiting_messages, .server = pause_before)
+
 /* ---- Properties that are handed on ---- */
 
 static void remove_property(struct passing *passing, enum property_id id)

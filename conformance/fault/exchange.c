@@ -3,6 +3,7 @@
 #include "conformance/fault/session.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     REPEAT_MS = 120, /* shorter than a case waits for silence */
@@ -176,6 +177,53 @@ static void close_at_unknown(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(closes_at_unknown_pubrel, .client = close_at_unknown)
+
+/* A PUBLISH that is refused keeps its identifier, noted in `memory.ids` of the session. */
+static void refuse_and_hold(struct link *link, struct passing *passing)
+{
+    const struct packet *publish = &passing->packet;
+    if (!is_5(link) || !is(passing, PUBLISH) || publish->qos != 2 || !link->session)
+        return;
+    bool refused = publish->topic.size > 5 && memcmp(publish->topic.data, "$SYS/", 5) == 0;
+    if (!refused) {
+        ignore_freed(link, passing, 2, false);
+        return;
+    }
+    id_set_add(&link->session->memory.ids, publish->packet_id);
+    link_to_client(link, &(struct packet){
+                             .type = PUBREC, .packet_id = publish->packet_id, .reason_code = 0x87});
+    drop(passing);
+}
+
+FAULT_HOOKS(holds_id_after_error_pubrec, .client = refuse_and_hold)
+
+static void claim_nobody(struct link *link, struct passing *passing)
+{
+    if (!is_5(link) || (!is(passing, PUBACK) && !is(passing, PUBREC)) ||
+        passing->packet.reason_code)
+        return;
+    passing->packet.reason_code = 0x10;
+    change(passing);
+}
+
+FAULT_HOOKS(claims_no_subscribers, .server = claim_nobody)
+
+/* ---- QoS 2 to the client ---- */
+
+static void publish_at_repeated(struct link *link, struct passing *passing)
+{
+    struct packet publish;
+    if (!is(passing, PUBREC) || !link->session)
+        return;
+    const struct exchange *exchange = session_exchange(link->session, passing->packet.packet_id);
+    if (!exchange || !exchange->received || !kept_read(exchange->publish, link, &publish))
+        return;
+    publish.dup = true;
+    link_to_client(link, &publish);
+    drop(passing);
+}
+
+FAULT_HOOKS(publish_at_repeated_pubrec, .client = publish_at_repeated)
 
 /* ---- Resending ---- */
 

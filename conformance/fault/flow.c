@@ -120,6 +120,46 @@ static void drop_last_acknowledgement(struct link *link, struct passing *passing
 
 FAULT_HOOKS(loses_quota, .client = drop_last_acknowledgement)
 
+/* `memory.count`: slots that an earlier connection had in use, never to be had back. */
+static void count_old(struct link *link, struct passing *passing)
+{
+    if (first_connect(link, passing) && link->session)
+        link->memory.count = session_exchange_count(link->session);
+}
+
+static void hold_beyond_old(struct link *link, struct passing *passing)
+{
+    if (!is(passing, PUBLISH) || !passing->packet.qos || !link->session || passing->packet.dup)
+        return;
+    if (session_exchange_count(link->session) + link->memory.count > link->receive_maximum)
+        drop(passing);
+}
+
+FAULT_HOOKS(loses_quota_at_reconnect, .client = count_old, .server = hold_beyond_old)
+
+/* ---- The server's own Receive Maximum ---- */
+
+/* `memory.count`: PUBLISHes that are not answered yet. */
+static void close_at_maximum(struct link *link, struct passing *passing)
+{
+    uint32_t maximum = property_number(&link->connack.properties, RECEIVE_MAXIMUM, UINT16_MAX);
+    if (!is_5(link) || !is(passing, PUBLISH) || !passing->packet.qos)
+        return;
+    if (++link->memory.count < maximum)
+        return;
+    drop(passing);
+    link_close(link, 0x93);
+}
+
+static void count_answers(struct link *link, struct passing *passing)
+{
+    bool refused = is(passing, PUBREC) && passing->packet.reason_code >= 0x80;
+    if (link->memory.count && (is(passing, PUBACK) || is(passing, PUBCOMP) || refused))
+        link->memory.count--;
+}
+
+FAULT_HOOKS(counts_quota_below_maximum, .client = close_at_maximum, .server = count_answers)
+
 /* ---- Maximum Packet Size ---- */
 
 static void forget_packet_size(struct link *link, struct passing *passing)
@@ -158,6 +198,38 @@ static void close_at_oversize(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(closes_at_oversize, .client = forget_packet_size, .server = close_at_oversize)
+
+static void lose_largest(struct link *link, struct passing *passing)
+{
+    if (is(passing, PUBLISH) && passing->bytes.size == link->maximum_packet_size)
+        swallow_from_server(link, passing);
+}
+
+FAULT_HOOKS(drops_at_maximum_packet_size, .server = lose_largest)
+
+enum { OWN_MAXIMUM = 65536 }; /* announced where the server has no smaller one */
+
+static void announce_own_size(struct link *link, struct passing *passing)
+{
+    if (!is_5(link) || !is(passing, CONNACK) || passing->packet.reason_code)
+        return;
+    struct properties *properties = &passing->packet.properties;
+    uint32_t maximum = property_number(properties, MAXIMUM_PACKET_SIZE, UINT32_MAX);
+    link->memory.number = maximum < OWN_MAXIMUM ? maximum : OWN_MAXIMUM;
+    property_set(properties, MAXIMUM_PACKET_SIZE, link->memory.number);
+    change(passing);
+}
+
+static void close_at_own_size(struct link *link, struct passing *passing)
+{
+    if (!link->connected || passing->bytes.size != link->memory.number)
+        return;
+    drop(passing);
+    link_close(link, 0x95);
+}
+
+FAULT_HOOKS(refuses_its_maximum_packet_size, .client = close_at_own_size,
+            .server = announce_own_size)
 
 /* ---- Aliases of the server ---- */
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-    LARGEST_LOOKED_AT = 4 << 20, /* bytes of a client's packet; larger ones pass unread */
-    FIRST_OWN_ID = 61000,        /* a client or server that uses as many at once is not expected */
+    LARGEST_LOOKED_AT = 16 << 20, /* bytes of a client's packet; larger ones pass unread */
+    FIRST_OWN_ID = 61000,         /* a client or server that uses as many at once is not expected */
 };
 
 static const struct fault_hooks *hooks(void)
