@@ -122,36 +122,7 @@ CASE(a_wildcard_subscription_works_or_is_refused, .v5 = "MQTT-3.8.4-7", .v311 = 
     }
 }
 
-/* ---- What may not hold a SUBACK back, and what may not be added to it ---- */
-
-CASE(answers_do_not_wait_for_the_send_quota, .v5 = "MQTT-3.3.4-10 MQTT-3.8.4-1 MQTT-3.10.4-4",
-     .sends =
-         "Receive Maximum 1 and a PUBLISH left unacknowledged, with others waiting; SUBSCRIBE, "
-         "UNSUBSCRIBE, PINGREQ, a QoS 2 PUBLISH",
-     .allowed = "SUBACK, UNSUBACK, PINGRESP, PUBREC and PUBCOMP at once, no second PUBLISH",
-     .faults = "holds_qos_0_at_quota ignores_receive_maximum")
-{
-    need_qos(test, 2);
-    struct client *publisher = client_connected(test, "publisher");
-    struct client *client = client_new(test, "client");
-    struct packet connect = connect_of(client);
-    property_add(&connect.properties, RECEIVE_MAXIMUM, 1);
-    client_connect_ok(client, &connect);
-    struct text topic = topic_of(test, "held"), other = topic_of(test, "other");
-    client_subscribe(client, topic, 1);
-    for (unsigned i = 0; i < 3; i++)
-        client_publish(publisher, topic, text_printf(test, "%u", i), 1, false);
-    struct packet first = expect_publish(client, topic, TEXT("0"));
-
-    client_subscribe(client, other, 1);
-    client_unsubscribe(client, other);
-    expect_alive(client);
-    client_publish(client, topic_of(test, "own"), TEXT("x"), 2, false);
-    expect_quiet(client);
-    acknowledge(client, &first);
-    take_publish(client, topic, TEXT("1"));
-    take_publish(client, topic, TEXT("2"));
-}
+/* ---- Size ---- */
 
 enum { SMALL = 128 };
 
