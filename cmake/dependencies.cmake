@@ -7,6 +7,7 @@ find_program(RAGEL ragel REQUIRED)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(liburcu REQUIRED IMPORTED_TARGET liburcu-qsbr liburcu-cds)
 pkg_check_modules(libconfuse REQUIRED IMPORTED_TARGET libconfuse)
+pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson) # conformance/ alone
 if(HOLDFAST_JEMALLOC)
   pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
 endif()

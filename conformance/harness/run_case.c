@@ -216,31 +216,60 @@ static void read_features(const struct packet *connack, struct server_features *
     out->server_keep_alive_s = (uint16_t)property_number(properties, SERVER_KEEP_ALIVE, 0);
 }
 
+struct answer {
+    struct server_features *features;
+    uint8_t code; /* of a CONNACK that refuses */
+};
+
 /* A CONNACK of 3.1.1 says nothing of this, so everything that 3.1.1 has is taken for granted. */
 static void probe(struct test *test)
 {
-    struct client *client = client_connected(test, "probe");
-    read_features(&client->connack, test->run->context);
+    struct answer *answer = test->run->context;
+    struct client *client = client_new(test, "probe");
+    struct packet connect = connect_of(client);
+    answer->code = client_connect(client, &connect)->reason_code;
+    if (answer->code != 0)
+        fail_statement(test, "", "the server refused a sound CONNECT with 0x%02X %s", answer->code,
+                       reason_code_name(test->version, CONNACK, answer->code));
+    read_features(&client->connack, answer->features);
     client_disconnect(client);
+}
+
+static enum probe probe_result(const struct outcome *outcome, const struct answer *answer)
+{
+    if (outcome->verdict == VERDICT_PASSED)
+        return PROBE_ACCEPTED;
+    if (outcome->verdict != VERDICT_FAILED)
+        return PROBE_UNREACHABLE;
+    return answer->code != 0 ? PROBE_REFUSED : PROBE_FAULTY;
+}
+
+enum probe server_ask(const struct target *target, enum version version,
+                      struct server_features *out, uint8_t *code, char *error, size_t error_size)
+{
+    static const struct conformance_case definition = {
+        .name = "probe", .file = __FILE__, .run = probe};
+    struct run_settings settings = {.target = target, .server = out};
+    struct answer answer = {.features = out};
+    struct outcome outcome = {0};
+    struct test_run *run = calloc(1, sizeof *run);
+    if (!run)
+        abort();
+    read_features(&(struct packet){.type = CONNACK}, out);
+    begin(run, &definition, version, &settings, &outcome);
+    run->context = &answer;
+    run_with(run);
+    enum probe result = probe_result(&outcome, &answer);
+    if (result != PROBE_ACCEPTED)
+        snprintf(error, error_size, "%s", outcome.reason ? outcome.reason : "no answer");
+    *code = answer.code;
+    outcome_free(&outcome);
+    return result;
 }
 
 bool server_probe(const struct target *target, enum version version, struct server_features *out,
                   char *error, size_t error_size)
 {
-    static const struct conformance_case definition = {
-        .name = "probe", .file = __FILE__, .run = probe};
-    struct run_settings settings = {.target = target, .server = out};
-    struct outcome outcome = {0};
-    struct test_run *run = calloc(1, sizeof *run);
-    if (!run)
-        abort();
-    *out = (struct server_features){0};
-    begin(run, &definition, version, &settings, &outcome);
-    run->context = out;
-    run_with(run);
-    bool passed = outcome.verdict == VERDICT_PASSED;
-    if (!passed)
-        snprintf(error, error_size, "%s", outcome.reason ? outcome.reason : "no answer");
-    outcome_free(&outcome);
-    return passed;
+    uint8_t code;
+    return server_ask(target, version, out, &code, error, error_size) == PROBE_ACCEPTED;
 }

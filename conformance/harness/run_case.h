@@ -50,8 +50,20 @@ void outcome_free(struct outcome *outcome);
 /* All cases, sorted by file and name. */
 const struct conformance_case *case_first(void);
 
-/* Asks the server what it offers in that version. False and a sentence in `error` if it can't be
- * asked. */
+enum probe {
+    PROBE_ACCEPTED,
+    PROBE_REFUSED,     /* a CONNACK that says no; its code is told */
+    PROBE_FAULTY,      /* it can be reached, and answers CONNECT as no server of this version may */
+    PROBE_UNREACHABLE, /* no connection, or the transport does not get through */
+};
+
+/* Asks the server what it offers in that version. What is not PROBE_ACCEPTED puts a sentence into
+ * `error`, and the code of a refusal into `*code`; `out` is then what a server has that says
+ * nothing. */
+enum probe server_ask(const struct target *target, enum version version,
+                      struct server_features *out, uint8_t *code, char *error, size_t error_size);
+
+/* Whether it was accepted. */
 bool server_probe(const struct target *target, enum version version, struct server_features *out,
                   char *error, size_t error_size);
 

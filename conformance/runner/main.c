@@ -1,66 +1,155 @@
-/* mqtt-conformance --host H --port P [--version 5|3.1.1] [--only GLOB] [--trace]: runs cases one
- * after the other. */
-#include <fnmatch.h>
+/* mqtt-conformance: judges any MQTT server over the wire. What it does is in options.c; how a run
+ * goes, in run.c. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include "conformance/harness/run_case.h"
+#include "conformance/runner/busy.h"
+#include "conformance/runner/collect.h"
+#include "conformance/runner/coverage.h"
+#include "conformance/runner/describe.h"
+#include "conformance/runner/interrupt.h"
+#include "conformance/runner/judge.h"
+#include "conformance/runner/options.h"
+#include "conformance/runner/output.h"
+#include "conformance/runner/report_json.h"
+#include "conformance/runner/selection.h"
+#include "conformance/runner/settings.h"
 
-static const char *option(int argc, char **argv, const char *name, const char *otherwise)
+enum { EXIT_USAGE = 2 };
+
+static const struct conformance_case *all_cases(bool full)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
-            return i + 1 < argc ? argv[i + 1] : "";
-    }
-    return otherwise;
+    settings_set_full(full);
+    settings_run_generators();
+    return case_first();
 }
 
-static unsigned run_all(enum version version, const struct run_settings *settings,
-                        const char *pattern)
+/* NULL: there is no such case, which has been said. */
+static const struct conformance_case *find_case(const struct options *options)
 {
-    unsigned failed = 0;
-    for (const struct conformance_case *definition = case_first(); definition;
-         definition = definition->next) {
-        struct outcome outcome;
-        if (!(version == VERSION_5 ? definition->v5 : definition->v311) ||
-            fnmatch(pattern, definition->name, 0) != 0)
-            continue;
-        run_case(definition, version, settings, &outcome);
-        failed += outcome.verdict == VERDICT_FAILED;
-        printf("%-5s %-14s %s %s%s%s (%u ms)\n", version == VERSION_5 ? "5.0" : "3.1.1",
-               verdict_name(outcome.verdict), definition->name, outcome.statement,
-               outcome.reason ? ": " : "", outcome.reason ? outcome.reason : "",
-               outcome.duration_ms);
-        for (const struct remark *remark = outcome.remarks; remark; remark = remark->next)
-            printf("      remark: %s: %s\n", remark->statement, remark->text);
-        outcome_free(&outcome);
+    const struct conformance_case *nearest;
+    const struct conformance_case *found =
+        selection_find(all_cases(options->full), options->case_name, &nearest);
+    char name[CASE_NAME_SIZE];
+    if (found)
+        return found;
+    fprintf(stderr, "mqtt-conformance: there is no one case \"%s\".", options->case_name);
+    if (nearest)
+        fprintf(stderr, " Do you mean %s?", selection_name(nearest, name));
+    fputs(" --list prints all names.\n", stderr);
+    return NULL;
+}
+
+static int explain(const struct options *options)
+{
+    const struct conformance_case *definition = find_case(options);
+    if (!definition)
+        return EXIT_USAGE;
+    describe_case(stdout, definition);
+    return EXIT_SUCCESS;
+}
+
+static int cover(const struct options *options)
+{
+    const struct statement_table tables[] = {statement_table(VERSION_5),
+                                             statement_table(VERSION_311)};
+    const struct conformance_case *first = all_cases(options->full);
+    if (options->task == TASK_COVERAGE) {
+        coverage_print(stdout, tables, 2, first);
+        return EXIT_SUCCESS;
     }
-    return failed;
+    unsigned problems = coverage_check(stdout, tables, 2, first);
+    if (problems)
+        printf("%u problems\n", problems);
+    return problems ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int compare(const struct options *options)
+{
+    struct report *reports = calloc(options->file_count, sizeof *reports);
+    char error[512];
+    unsigned read = 0;
+    int status = EXIT_USAGE;
+    if (!reports)
+        abort();
+    while (read < options->file_count &&
+           report_json_read(options->files[read], &reports[read], error, sizeof error))
+        read++;
+    if (read < options->file_count)
+        fprintf(stderr, "mqtt-conformance: %s\n", error);
+    else if (output_write_comparison(options, reports, read, stderr))
+        status = EXIT_SUCCESS;
+    for (unsigned i = 0; i < read; i++)
+        report_free(&reports[i]);
+    free(reports);
+    return status;
+}
+
+/* Hundreds of cases hold several connections each. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int run(struct options *options, int argc, char **argv)
+{
+    const struct conformance_case *first = all_cases(options->full);
+    char name[CASE_NAME_SIZE];
+    if (options->task == TASK_TRACE) {
+        const struct conformance_case *traced = find_case(options);
+        if (!traced)
+            return EXIT_USAGE;
+        options->patterns[0] = selection_name(traced, name);
+        options->pattern_count = 1;
+        options->jobs = 1;
+    }
+    raise_descriptor_limit();
+    signal(SIGPIPE, SIG_IGN);
+    interrupt_catch();
+    char *command_line = options_command_line(argc, argv);
+    if (!command_line)
+        abort();
+    busy_watch_start();
+    int status = judge_server(options, command_line, first);
+    if (judge_left_threads()) {
+        /* Threads that were given up still use what the end of main() would tear down. */
+        fflush(NULL);
+        _exit(status);
+    }
+    busy_watch_stop();
+    free(command_line);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct target target = {.host = option(argc, argv, "--host", "127.0.0.1"),
-                            .port = option(argc, argv, "--port", "1883")};
-    const char *only_version = option(argc, argv, "--version", "all");
-    unsigned failed = 0;
-    signal(SIGPIPE, SIG_IGN);
-    for (enum version version = VERSION_311; version <= VERSION_5; version++) {
-        if (strcmp(only_version, "all") != 0 &&
-            strcmp(only_version, version == VERSION_5 ? "5" : "3.1.1") != 0)
-            continue;
-        struct server_features features;
-        char error[200];
-        if (!server_probe(&target, version, &features, error, sizeof error)) {
-            fprintf(stderr, "%s\n", error);
-            return 2;
-        }
-        struct run_settings settings = {.target = &target,
-                                        .server = &features,
-                                        .live_trace = option(argc, argv, "--trace", NULL)};
-        failed += run_all(version, &settings, option(argc, argv, "--only", "*"));
+    struct options options;
+    if (!options_parse(argc, argv, &options, stderr))
+        return EXIT_USAGE;
+    switch (options.task) {
+    case TASK_HELP:
+        options_help(stdout);
+        return EXIT_SUCCESS;
+    case TASK_LIST:
+        describe_list(stdout, all_cases(options.full), options.patterns, options.pattern_count);
+        return EXIT_SUCCESS;
+    case TASK_COVERAGE:
+    case TASK_CHECK:
+        return cover(&options);
+    case TASK_EXPLAIN:
+        return explain(&options);
+    case TASK_COMPARE:
+        return compare(&options);
+    case TASK_RUN:
+    case TASK_TRACE:
+        return run(&options, argc, argv);
     }
-    return failed > 0;
+    return EXIT_USAGE;
 }

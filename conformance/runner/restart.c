@@ -80,18 +80,18 @@ static void add_last_line(char error[OUTAGE_ERROR_SIZE], char *output)
         snprintf(error + used, OUTAGE_ERROR_SIZE - used, ": %s", last);
 }
 
-static bool make(struct restart *restart, enum outage kind, char error[OUTAGE_ERROR_SIZE])
+static bool make(struct restart *restart, const char *command, char error[OUTAGE_ERROR_SIZE])
 {
     char what[OUTAGE_ERROR_SIZE / 2];
     int witness = witness_open(restart->target);
-    bool ok = command_run(restart->commands[kind], restart->command_limit_ms, restart->output,
-                          error, OUTAGE_ERROR_SIZE);
+    bool ok =
+        command_run(command, restart->command_limit_ms, restart->output, error, OUTAGE_ERROR_SIZE);
     if (!ok)
         add_last_line(error, restart->output);
     if (ok && witness >= 0 && !witness_saw_the_end(witness)) {
         snprintf(error, OUTAGE_ERROR_SIZE,
                  "\"%.400s\" did not stop the server: a connection made before it is still open",
-                 restart->commands[kind]);
+                 command);
         ok = false;
     }
     if (witness >= 0)
@@ -99,7 +99,7 @@ static bool make(struct restart *restart, enum outage kind, char error[OUTAGE_ER
     if (ok && !restart_await(restart->target, restart->version, restart->return_limit_ms, what,
                              sizeof what)) {
         snprintf(error, OUTAGE_ERROR_SIZE, "the server was not back %u s after \"%.400s\": %.400s",
-                 restart->return_limit_ms / 1000, restart->commands[kind], what);
+                 restart->return_limit_ms / 1000, command, what);
         ok = false;
     }
     return ok;
@@ -108,9 +108,8 @@ static bool make(struct restart *restart, enum outage kind, char error[OUTAGE_ER
 bool restart_make(void *context, enum outage kind, char error[OUTAGE_ERROR_SIZE])
 {
     struct restart *restart = context;
-    uint64_t since_ms = clock_ms();
-    bool ok = make(restart, kind, error);
-    restart->count++;
-    restart->down_ms = (unsigned)(clock_ms() - since_ms);
-    return ok;
+    const char *command = restart->commands[kind];
+    if (!command)
+        command = restart->commands[kind == OUTAGE_KILL ? OUTAGE_RESTART : OUTAGE_KILL];
+    return make(restart, command, error);
 }

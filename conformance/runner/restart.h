@@ -9,11 +9,9 @@
 struct restart {
     const struct target *target;
     enum version version;                  /* that the server is asked in whether it is back */
-    const char *commands[OUTAGE_KILL + 1]; /* NULL: not given */
+    const char *commands[OUTAGE_KILL + 1]; /* NULL: not given; then the other one serves */
     unsigned command_limit_ms, return_limit_ms;
-    unsigned count;                   /* outages so far */
     char output[COMMAND_OUTPUT_SIZE]; /* of the last command */
-    unsigned down_ms;                 /* how long the last outage took */
 };
 
 /* An outage_maker; `restart` is a struct restart. It is an error if a connection made before the

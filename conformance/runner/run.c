@@ -6,8 +6,7 @@
 
 #include "conformance/runner/selection.h"
 
-/* Cases in an outage mostly wait for each other. */
-enum { OUTAGE_THREADS_FACTOR = 4, RETRIES_MAX_AT_A_TIME = 8, ALIVE_FOR_MS = 500 };
+enum { RETRIES_MAX_AT_A_TIME = 8, ALIVE_FOR_MS = 500 };
 
 /* ---- The plan ---- */
 
@@ -99,7 +98,7 @@ struct batch {
 
 static bool may_be_the_machine(const struct run *run, const struct job *job)
 {
-    if (job->state != JOB_ENDED)
+    if (job->state != JOB_ENDED || !run->retries)
         return false;
     if (job->outcome.verdict == VERDICT_BROKEN)
         return true;
@@ -297,7 +296,7 @@ static void run_phase(struct run *run, enum outage outage)
             jobs[count++] = job;
     }
     if (count > 0) {
-        unsigned threads = run->threads * (outage == OUTAGE_NONE ? 1 : OUTAGE_THREADS_FACTOR);
+        unsigned threads = outage == OUTAGE_NONE ? run->threads : run->outage_threads;
         struct batch batch = {.run = run, .jobs = jobs, .count = count};
         qsort(jobs, count, sizeof *jobs, longest_first);
         run->view.phase(run->view.context, titles[outage], count);

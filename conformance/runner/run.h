@@ -36,8 +36,9 @@ struct run {
     const struct server_features *features[VERSION_5 + 1]; /* by version; NULL: not spoken */
     const char *refusal[VERSION_5 + 1];                    /* why that version is not spoken */
     bool has_command[OUTAGE_KILL + 1];
-    unsigned threads;
-    uint64_t grace_ms;
+    unsigned threads, outage_threads; /* at a time; of those in an outage most wait */
+    bool retries;                     /* what may be the machine's fault is tried again */
+    uint64_t grace_ms;                /* for a case to end after its limit, before it is given up */
 
     struct job *jobs;
     unsigned count;

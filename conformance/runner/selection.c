@@ -15,8 +15,9 @@ char *selection_name(const struct conformance_case *definition, char name[CASE_N
 static bool matches(const struct conformance_case *definition, const char *pattern)
 {
     char name[CASE_NAME_SIZE];
-    return fnmatch(pattern, definition->name, 0) == 0 ||
-           fnmatch(pattern, selection_name(definition, name), 0) == 0;
+    selection_name(definition, name);
+    return strcmp(pattern, name) == 0 || fnmatch(pattern, definition->name, 0) == 0 ||
+           fnmatch(pattern, name, 0) == 0;
 }
 
 bool selection_matches(const struct conformance_case *definition, const char *const *patterns,
