@@ -39,6 +39,12 @@ void socket_close(int fd, int reset)
     close(fd);
 }
 
+void socket_acknowledge_at_once(int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 /* The descriptor, or -1 and errno. */
 static int connect_to(const struct addrinfo *address, uint64_t deadline_ms)
 {

@@ -15,4 +15,8 @@ int socket_wait(int fd, short events, uint64_t deadline_ms);
 /* Closes; `reset`: with a TCP reset instead of a FIN. */
 void socket_close(int fd, int reset);
 
+/* For what comes next: a server that sends small packets without TCP_NODELAY holds each back until
+ * the one before is acknowledged, and the kernel would take 40 ms over that. */
+void socket_acknowledge_at_once(int fd);
+
 #endif

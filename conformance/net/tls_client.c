@@ -1,5 +1,6 @@
 #include "conformance/net/tls_client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -11,6 +12,8 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/error-ssl.h>
+
+#include "conformance/net/certificate.h"
 
 /* One context for each target, made once: reading a system's authorities takes long. */
 struct context {
@@ -24,8 +27,13 @@ static struct context *contexts;
 
 struct tls_client {
     WOLFSSL *ssl;
+    uint8_t address[16]; /* that its certificate has to be for; address_size 0: a name instead */
+    size_t address_size;
+    bool address_found;
     char error[120];
 };
+
+static int check_address(int verified, WOLFSSL_X509_STORE_CTX *store);
 
 static const char system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -37,7 +45,7 @@ static bool set_verification(WOLFSSL_CTX *ctx, const struct target *target, char
         return true;
     }
     const char *file = target->ca_file ? target->ca_file : system_authorities;
-    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, NULL);
+    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, check_address);
     if (wolfSSL_CTX_load_verify_locations(ctx, file, NULL) == WOLFSSL_SUCCESS)
         return true;
     snprintf(error, error_size, "cannot use the authorities in %s", file);
@@ -98,6 +106,34 @@ static WOLFSSL_CTX *context_of(const struct target *target, char *error, size_t 
     return context ? context->ctx : NULL;
 }
 
+/* wolfSSL checks names, but addresses only where it was built to. */
+static int check_address(int verified, WOLFSSL_X509_STORE_CTX *store)
+{
+    struct tls_client *client = store->userCtx;
+    if (verified && client && client->address_size > 0 && store->error_depth == 0 &&
+        store->totalCerts > 0)
+        client->address_found = certificate_has_address(
+            store->certs[0].buffer, store->certs[0].length, client->address, client->address_size);
+    return verified;
+}
+
+static void set_name(struct tls_client *client, const struct target *target)
+{
+    const char *name = target->server_name ? target->server_name : target->host;
+    if (inet_pton(AF_INET, name, client->address) == 1)
+        client->address_size = 4;
+    else if (inet_pton(AF_INET6, name, client->address) == 1)
+        client->address_size = 16;
+    else
+        wolfSSL_UseSNI(client->ssl, WOLFSSL_SNI_HOST_NAME, name, (unsigned short)strlen(name));
+    if (target->insecure)
+        client->address_size = 0;
+    else if (client->address_size > 0)
+        wolfSSL_SetCertCbCtx(client->ssl, client);
+    else
+        wolfSSL_check_domain_name(client->ssl, name);
+}
+
 struct tls_client *tls_client_new(const struct target *target, int fd, char *error,
                                   size_t error_size)
 {
@@ -110,12 +146,9 @@ struct tls_client *tls_client_new(const struct target *target, int fd, char *err
     client->ssl = wolfSSL_new(ctx);
     if (!client->ssl)
         abort();
-    const char *name = target->server_name ? target->server_name : target->host;
     wolfSSL_set_fd(client->ssl, fd);
     wolfSSL_SetIOWriteFlags(client->ssl, MSG_NOSIGNAL);
-    wolfSSL_UseSNI(client->ssl, WOLFSSL_SNI_HOST_NAME, name, (unsigned short)strlen(name));
-    if (!target->insecure)
-        wolfSSL_check_domain_name(client->ssl, name);
+    set_name(client, target);
     return client;
 }
 
@@ -129,6 +162,10 @@ void tls_client_free(struct tls_client *client)
 
 static void note_error(struct tls_client *client, int code)
 {
+    if (code == SOCKET_ERROR_E || code == SOCKET_PEER_CLOSED_E) {
+        snprintf(client->error, sizeof client->error, "the server ended the connection");
+        return;
+    }
     char text[WOLFSSL_MAX_ERROR_SZ];
     wolfSSL_ERR_error_string((unsigned long)code, text);
     snprintf(client->error, sizeof client->error, "%.100s", text);
@@ -142,8 +179,13 @@ const char *tls_client_error(struct tls_client *client)
 short tls_client_handshake(struct tls_client *client)
 {
     int result = wolfSSL_connect(client->ssl);
-    if (result == WOLFSSL_SUCCESS)
-        return 0;
+    if (result == WOLFSSL_SUCCESS) {
+        if (client->address_size == 0 || client->address_found)
+            return 0;
+        snprintf(client->error, sizeof client->error,
+                 "the server's certificate is not for this address");
+        return -1;
+    }
     int code = wolfSSL_get_error(client->ssl, result);
     if (code == WOLFSSL_ERROR_WANT_READ)
         return POLLIN;

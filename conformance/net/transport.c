@@ -78,10 +78,14 @@ static bool flush(struct transport *transport)
 
 static void note_read_error(struct transport *transport)
 {
-    if (errno == EPROTO)
-        end_with(transport, TRANSPORT_FAULT, NULL, tls_client_error(transport->tls));
-    else
+    char words[160];
+    if (errno == EPROTO) {
+        snprintf(words, sizeof words, "the server broke off TLS: %s",
+                 tls_client_error(transport->tls));
+        end_with(transport, TRANSPORT_FAULT, NULL, words);
+    } else {
         end_with(transport, TRANSPORT_RESET, NULL, "");
+    }
 }
 
 static void unwrap(struct transport *transport)
@@ -101,6 +105,7 @@ static bool fill(struct transport *transport)
 {
     static _Thread_local uint8_t data[READ_SIZE];
     bool moved = false;
+    socket_acknowledge_at_once(transport->fd);
     while (!transport->paused && transport->end == TRANSPORT_OPEN) {
         ssize_t size = layer_read(transport, data, sizeof data);
         if (size < 0 && would_block())
