@@ -149,7 +149,8 @@ CASE(backlog_is_resumed_where_it_was_left,
     take_rest(subscriber, &rest, 4);
     rest.first = 4;
     see_more(subscriber, &rest, 3);
-    expect_alive(subscriber); /* so that all four PUBACKs have been read */
+    client_send(subscriber, &(struct packet){.type = PINGREQ});
+    expect_answer(subscriber, PINGRESP, 0); /* so that all four PUBACKs have been read */
     client_disconnect(subscriber);
 
     publish_numbers(publisher, rest.topic, 20, 30, 1);
@@ -161,7 +162,8 @@ CASE(backlog_is_resumed_where_it_was_left,
     struct packet new_one = expect_publish(subscriber, rest.topic, TEXT("7"));
     rest.identifiers[7] = new_one.packet_id;
     rest.seen = 8;
-    expect_alive(subscriber);
+    client_send(subscriber, &(struct packet){.type = PINGREQ});
+    expect_answer(subscriber, PINGRESP, 0);
 
     struct client *third = client_new(test, "third");
     third->id = subscriber->id;

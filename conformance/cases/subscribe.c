@@ -280,7 +280,7 @@ CASE(no_local_holds_back_only_own_messages, .v5 = "MQTT-3.8.3-3",
     expect_quiet(self);
 }
 
-CASE(no_local_can_be_set_and_taken_back, .v5 = "MQTT-3.8.3-3 MQTT-3.8.4-3",
+CASE(no_local_can_be_set_and_taken_back, .v5 = "MQTT-3.8.4-3 MQTT-3.8.3-3",
      .sends = "SUBSCRIBE without No Local, with it, without it again; an own PUBLISH after each",
      .allowed = "the first and the third message", .faults = "ignores_no_local")
 {
