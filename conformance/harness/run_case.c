@@ -74,11 +74,11 @@ void outage(struct test *test)
     if (!run->settings->outage)
         skip(test, "it needs a command that %s the server",
              test->definition->outage == OUTAGE_KILL ? "kills and starts" : "restarts");
-    close_all(run);
     uint64_t start_ms = transport_clock_ms();
     trace_line(&run->trace, TEXT(""), TRACE_EVENT, "outage: the server is stopped and started",
                NULL, 0);
     run->settings->outage(run->settings->outage_context, test->definition->outage);
+    close_all(run); /* only now: whoever was connected has to be so when the server goes down */
     trace_line(&run->trace, TEXT(""), TRACE_EVENT, "outage: over", NULL, 0);
     run->deadline_ms += transport_clock_ms() - start_ms; /* it is not the case's own time */
 }
