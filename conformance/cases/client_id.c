@@ -56,33 +56,29 @@ static void end_session(struct client *client)
 static void expect_two_clients(struct test *test, struct text first, struct text second,
                                const char *how)
 {
-    struct text topic = text_printf(test, "%.*s/%s", (int)topic_of(test, "id").size,
-                                    (const char *)topic_of(test, "id").data, how);
     struct client *one = client_new(test, "one"), *two = client_new(test, "two");
+    struct text topic = topic_of(test, "%.*s", (int)one->id.size, (const char *)one->id.data);
     struct client *publisher = client_connected(test, "pub");
     one->id = first;
     two->id = second;
     client_resume(one, 60);
     client_subscribe(one, topic, 1);
 
-    struct packet connect = connect_of(two);
-    client_connect_ok(two, &connect);
-    expect_alive(one); /* not taken over */
-    client_drop(one);
-    client_disconnect(two); /* ends the second session, and no other */
-    client_publish(publisher, topic, TEXT("for one"), 1, false);
-
-    connect.clean_start = false;
-    if (test->version == VERSION_5)
-        property_add(&connect.properties, SESSION_EXPIRY_INTERVAL, 60);
-    client_connect_ok(two, &connect);
+    client_resume(two, 60);
     if (two->connack.session_present)
         fail(test, "Client Identifiers that differ in %s: one was given the other's session", how);
-    expect_quiet(two);
+    expect_alive(one); /* not taken over */
+    client_drop(one);
+    end_session(two); /* and no other */
+    client_publish(publisher, topic, TEXT("for one"), 1, false);
+    client_resume(two, 60);
+    if (two->connack.session_present)
+        fail(test, "Client Identifiers that differ in %s: one was given the other's session", how);
     client_resume(one, 60);
     if (!one->connack.session_present)
         fail(test, "Client Identifiers that differ in %s: one ended the other's session", how);
     take_publish(one, topic, TEXT("for one"));
+    expect_alive(two); /* and got nothing */
     end_session(one);
     end_session(two);
     client_disconnect(publisher);
@@ -101,7 +97,11 @@ static bool id_allowed(struct test *test, struct text id)
     if (!receive(probe, test->time_limit_ms, &connack, &closed)) {
         if (!closed)
             fail(test, "a Client Identifier of %zu bytes: no answer", id.size);
-        if (test->version == VERSION_311)
+        /* A server that takes no packets of that size has not looked at the identifier. */
+        if (test->version == VERSION_311 && id.size > 1000)
+            warn_debatable(test, "MQTT-3.1.3-9",
+                           "a Client Identifier of %zu bytes was refused without CONNACK", id.size);
+        else if (test->version == VERSION_311)
             fail_statement(test, "MQTT-3.1.3-9",
                            "a Client Identifier of %zu bytes was refused without CONNACK", id.size);
         client_drop(probe);

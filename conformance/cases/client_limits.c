@@ -77,7 +77,7 @@ CASE(oversize_message_is_complete, .v5 = "MQTT-3.1.2-25",
             client_publish(publisher, topic, payload_for(test, topic, qos, SMALL + 50), qos, false);
         client_publish(publisher, topic, TEXT("small"), qos, false);
         take_publish(subscriber, topic, TEXT("small"));
-        client_drop(subscriber);
+        client_disconnect(subscriber);
         client_resume(subscriber, 60); /* without a Maximum Packet Size */
         expect_quiet(subscriber);
         client_unsubscribe(subscriber, topic);

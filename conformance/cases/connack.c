@@ -64,6 +64,7 @@ CASE(connack_comes_before_what_waits, .v5 = "MQTT-3.2.0-1", .v311 = "MQTT-3.2.0-
         client_publish(publisher, topic, payload, 1, false);
         client_resume(client, 60); /* fails if anything but CONNACK is first */
         take_publish(client, topic, payload);
+        expect_alive(client); /* the acknowledgement has been read */
     }
 }
 

@@ -127,7 +127,8 @@ CASE(an_error_ends_its_own_connection_only, .v5 = "MQTT-4.13.1-1", .v311 = "MQTT
     struct client *other = client_connected(test, "other");
     client_subscribe(other, topic, 0);
     struct refusal refusal = refusal_begin(test);
-    static const char *const errors[] = {"00 00", "30 02 FFFF", "F0 FF FF FF FF", "30 80 80 80 80"};
+    static const char *const errors[] = {"00 00", "30 02 FFFF", "F0 FF FF FF FF 7F",
+                                         "30 80 80 80 80 01"};
     for (unsigned i = 0; i < 4; i++) {
         struct text payload = text_printf(test, "%u", i);
         refusal_hex(&refusal, errors[i], 0, errors[i]);

@@ -1,9 +1,9 @@
 /* Keep Alive, PINGREQ and PINGRESP (sections 3.1.2.10 and 3.12). */
 #include "conformance/harness/case.h"
 
-/* A server notices a silent client at one and a half times the Keep Alive, and may look only every
- * few seconds. */
-enum { TOLERANCE_MS = 4000 };
+/* A server has to close at one and a half times the Keep Alive. One that looks only every few
+ * seconds is late, which is remarked on beyond LATE_MS and a failure beyond TOLERANCE_MS. */
+enum { LATE_MS = 2500, TOLERANCE_MS = 8000 };
 
 /* Connected with a Keep Alive of one second, or what the server makes of it. */
 static struct client *client_kept_alive(struct test *test, const char *role,
@@ -33,7 +33,11 @@ static unsigned expect_timeout(struct client *client, uint64_t start_ms)
                 warn_should(test, "MQTT-4.13.1-1", "DISCONNECT 0x%02X at the keep-alive timeout",
                             packet.reason_code);
         } else if (closed) {
-            return (unsigned)(clock_ms() - start_ms);
+            unsigned after_ms = (unsigned)(clock_ms() - start_ms);
+            if (after_ms > 1500 + LATE_MS)
+                warn_debatable(test, NULL, "a client with Keep Alive 1 s was closed after %u ms",
+                               after_ms);
+            return after_ms;
         }
     }
     fail(test, "a client with Keep Alive 1 s was still connected %u ms after its last packet",
@@ -43,7 +47,7 @@ static unsigned expect_timeout(struct client *client, uint64_t start_ms)
 CASE(silent_client_is_closed, .v5 = "MQTT-3.1.2-22 MQTT-3.2.2-22", .v311 = "MQTT-3.1.2-24",
      .sends = "CONNECT with Keep Alive 1, then nothing",
      .allowed = "the Network Connection is closed not before 1 s and not after 1.5 s (tolerance: "
-                "4 s)",
+                "8 s, remarked on from 2.5 s)",
      .faults = "ignores_keep_alive", .timing = true)
 {
     uint64_t start_ms = clock_ms();
@@ -57,7 +61,7 @@ CASE(will_is_published_at_the_timeout, .v5 = "MQTT-3.1.2-22 MQTT-3.1.2-8",
      .v311 = "MQTT-3.1.2-24 MQTT-3.1.2-8",
      .sends = "CONNECT with Keep Alive 1 and a will, then nothing",
      .allowed = "the connection is closed as if the network had failed: the will is published "
-                "(tolerance: 4 s)",
+                "(tolerance: 8 s)",
      .faults = "no_will_after_timeout ignores_keep_alive forgets_will", .timing = true)
 {
     struct text topic = topic_of(test, "will");
@@ -134,7 +138,7 @@ CASE(any_packet_keeps_alive, .v5 = "MQTT-3.1.2-22", .v311 = "MQTT-3.1.2-24",
 
 CASE(received_packets_keep_nobody_alive, .v5 = "MQTT-3.1.2-22", .v311 = "MQTT-3.1.2-24",
      .sends = "a message every 300 ms to a subscriber with Keep Alive 1 that sends nothing itself",
-     .allowed = "the subscriber is closed after 1.5 s (tolerance: 4 s)",
+     .allowed = "the subscriber is closed after 1.5 s (tolerance: 8 s)",
      .why = "What counts is what the server receives, not what it sends.",
      .faults = "ignores_keep_alive", .timing = true)
 {
@@ -159,7 +163,7 @@ CASE(received_packets_keep_nobody_alive, .v5 = "MQTT-3.1.2-22", .v311 = "MQTT-3.
 
 CASE(part_of_a_packet_keeps_nobody_alive, .v5 = "MQTT-3.1.2-22", .v311 = "MQTT-3.1.2-24",
      .sends = "one PUBLISH with Keep Alive 1, a byte every 300 ms",
-     .allowed = "the client is closed after 1.5 s (tolerance: 4 s)",
+     .allowed = "the client is closed after 1.5 s (tolerance: 8 s)",
      .why = "The server has not received an MQTT Control Packet before it has all of it.",
      .faults = "ignores_keep_alive", .timing = true)
 {

@@ -350,7 +350,6 @@ CASE(property_values_at_their_limits_are_taken, .v5 = "MQTT-3.1.4-5",
         struct packet disconnect = {.type = DISCONNECT};
         if (variants[i].id == SESSION_EXPIRY_INTERVAL && variants[i].value > 0)
             property_add(&disconnect.properties, SESSION_EXPIRY_INTERVAL, 0);
-        client_send(client, &disconnect);
-        client_drop(client);
+        refusal_leave(client, &disconnect);
     }
 }

@@ -124,3 +124,20 @@ void refusal_hex(struct refusal *refusal, const char *hex, uint8_t code, const c
     buffer_hex(&bytes, hex);
     refusal_bytes(refusal, &bytes, code, variant);
 }
+
+enum { LEAVE_MS = 1000 };
+
+void refusal_await_end(struct client *client)
+{
+    struct packet packet;
+    bool closed = false;
+    while (receive(client, LEAVE_MS, &packet, &closed))
+        continue;
+    client_drop(client);
+}
+
+void refusal_leave(struct client *client, const struct packet *disconnect)
+{
+    client_send(client, disconnect);
+    refusal_await_end(client);
+}

@@ -40,4 +40,9 @@ void refusal_hex(struct refusal *refusal, const char *hex, uint8_t code, const c
 void refusal_judge(struct refusal *refusal, struct client *client, bool connected, uint8_t code,
                    const char *variant);
 
+/* Sends a DISCONNECT, or what stands for one, and waits a moment for the server to close: if it has
+ * not been read before the next connection of this client, that is a takeover instead. */
+void refusal_leave(struct client *client, const struct packet *disconnect);
+void refusal_await_end(struct client *client);
+
 #endif

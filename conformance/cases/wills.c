@@ -1,7 +1,7 @@
 /* The will (section 3.1.2.5): when it is published, when not, and how. wills_delay.c has 5.0's
  * delay.
  */
-#include "conformance/harness/case.h"
+#include "conformance/cases/refusal.h"
 
 struct scene {
     struct text topic;
@@ -138,7 +138,7 @@ CASE(no_will_at_a_normal_disconnect, .v5 = "MQTT-3.14.4-3 MQTT-3.1.2-8 MQTT-3.1.
     for (unsigned i = 0; i < (test->version == VERSION_5 ? 3 : 1); i++) {
         client_connect_ok(scene.client, &connect);
         client_send_hex(scene.client, forms[i]);
-        client_drop(scene.client);
+        refusal_await_end(scene.client);
     }
     expect_quiet(scene.watcher);
 }
@@ -291,6 +291,7 @@ CASE(empty_retained_will_removes_the_retained_message, .v5 = "MQTT-3.1.2-15 MQTT
      .faults = "keeps_retained_after_empty forgets_will")
 {
     need_retain(test);
+    need_qos(test, 1);
     struct scene scene = scene_of(test);
     client_publish(scene.watcher, scene.topic, TEXT("retained"), 1, true);
     take_publish(scene.watcher, scene.topic, TEXT("retained"));
