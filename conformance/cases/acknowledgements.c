@@ -93,7 +93,7 @@ CASE(
         if (!again.dup || again.packet_id != open.publish.packet_id)
             fail(test, "resent with DUP %d under identifier %u, first sent under %u", again.dup,
                  again.packet_id, open.publish.packet_id);
-        exchange_finish(open.client, &again);
+        acknowledge(open.client, &again);
     }
 }
 
@@ -222,7 +222,7 @@ CASE(wrong_acknowledgement_leaves_the_message_owed, .v5 = "MQTT-4.3.2-3 MQTT-4.3
                  "with DUP %d, under identifier %u",
                  packet_name(rows[i].answer), rows[i].qos, id, packet.qos, packet.dup,
                  packet.packet_id);
-        exchange_finish(open.client, &packet);
+        acknowledge(open.client, &packet);
         expect_alive(open.client);
     }
 }
@@ -234,17 +234,18 @@ CASE(pubrel_of_an_unknown_identifier, .v5 = "MQTT-4.3.3-11 MQTT-2.2.1-5", .v311 
 {
     struct client *client = client_connected(test, "client");
     static const uint16_t ids[] = {1, 9, 9, 65535};
+    unsigned positive = 0;
     for (unsigned i = 0; i < sizeof ids / sizeof *ids; i++) {
         exchange_answer(client, PUBREL, ids[i], 0);
         struct packet packet = expect(client, PUBCOMP);
         if (packet.packet_id != ids[i])
             fail(test, "PUBREL for identifier %u is answered with PUBCOMP for %u", ids[i],
                  packet.packet_id);
-        if (test->version == VERSION_5 && packet.reason_code != 0x92)
-            warn_should(test, "MQTT-3.7.2-1",
-                        "PUBCOMP for an identifier that is not known has code 0x%02X, not 0x92",
-                        packet.reason_code);
+        positive += packet.reason_code == 0;
     }
+    if (test->version == VERSION_5 && positive > 0)
+        warn_debatable(test, "MQTT-3.7.2-1",
+                       "PUBCOMP for an identifier that is not known has code 0x00, not 0x92");
 }
 
 CASE(pubrec_of_an_unknown_identifier, .v5 = "MQTT-4.3.3-4", .v311 = "MQTT-4.3.3-1",

@@ -33,17 +33,6 @@ void exchange_release(struct client *client, uint16_t packet_id)
     exchange_expect(client, PUBCOMP, packet_id);
 }
 
-void exchange_finish(struct client *client, const struct packet *publish)
-{
-    if (publish->qos == 1)
-        exchange_answer(client, PUBACK, publish->packet_id, 0);
-    if (publish->qos != 2)
-        return;
-    exchange_answer(client, PUBREC, publish->packet_id, 0);
-    exchange_expect(client, PUBREL, publish->packet_id);
-    exchange_answer(client, PUBCOMP, publish->packet_id, 0);
-}
-
 struct client *exchange_subscriber(struct test *test, const char *role, struct text filter,
                                    uint8_t options)
 {

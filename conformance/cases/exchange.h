@@ -15,15 +15,12 @@ struct packet exchange_publish(struct text topic, struct text payload, uint8_t q
 void exchange_answer(struct client *client, enum packet_type type, uint16_t packet_id,
                      uint8_t reason_code);
 
-/* The next packet is this acknowledgement, for this identifier, and it is positive. */
+/* The very next packet is this acknowledgement, for this identifier, and it is positive. Where a
+ * PUBLISH may come first, expect_answer() is for it. */
 struct packet exchange_expect(struct client *client, enum packet_type type, uint16_t packet_id);
 
 /* PUBREL and what it is answered with. */
 void exchange_release(struct client *client, uint16_t packet_id);
-
-/* All that the client still has to do for a PUBLISH it got, up to its last answer; unlike
- * acknowledge(), other packets may not come in between. */
-void exchange_finish(struct client *client, const struct packet *publish);
 
 /* A connected client with that subscription; the second one's session outlives its connection. */
 struct client *exchange_subscriber(struct test *test, const char *role, struct text filter,

@@ -265,7 +265,7 @@ CASE(
     for (unsigned i = 0; i < RELEASED; i++) {
         ids[i] = expect_numbered(client, topic, i).packet_id;
         exchange_answer(client, PUBREC, ids[i], 0);
-        exchange_expect(client, PUBREL, ids[i]);
+        expect_answer(client, PUBREL, ids[i]);
     }
     client_drop(client);
     exchange_return_limited(client, QUOTA, 0);

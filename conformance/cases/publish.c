@@ -98,8 +98,12 @@ CASE(publish_below_sys_is_answered, .v5 = "MQTT-3.3.4-1", .v311 = "MQTT-3.3.5-2 
         if (answer.type != (qos == 1 ? PUBACK : PUBREC) || answer.packet_id != id)
             fail(test, "a PUBLISH at QoS %u under identifier %u is answered with %s for %u", qos,
                  id, packet_name(answer.type), answer.packet_id);
-        if (qos == 2 && answer.reason_code < 0x80)
-            exchange_release(client, id);
+        if (qos == 1 || answer.reason_code >= 0x80)
+            continue;
+        exchange_answer(client, PUBREL, id, 0);
+        if (!receive(client, test->time_limit_ms, &answer, &closed) ? !closed
+                                                                    : answer.type != PUBCOMP)
+            fail(test, "PUBREC is not followed by PUBCOMP, nor by the end of the connection");
     }
 }
 

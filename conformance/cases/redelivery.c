@@ -56,7 +56,7 @@ CASE(unacknowledged_publish_is_resent, .v5 = "MQTT-4.4.0-1 MQTT-3.3.1-1 MQTT-4.3
         for (unsigned i = 0; i < MESSAGES && way > 0; i++) {
             struct packet again = want_resent(subscriber, &first[i]);
             if (way == WAYS)
-                exchange_finish(subscriber, &again);
+                acknowledge(subscriber, &again);
         }
         if (way == WAYS)
             break;
@@ -86,13 +86,13 @@ CASE(only_what_is_owed_is_resent, .v5 = "MQTT-4.4.0-1 MQTT-4.3.2-3 MQTT-4.3.3-3"
     }
     for (unsigned i = MESSAGES; i-- > 0;)
         if (i % 2 == 0)
-            exchange_finish(subscriber, &first[i]);
+            acknowledge(subscriber, &first[i]);
     expect_alive(subscriber);
     client_drop(subscriber);
     exchange_return(subscriber);
     for (unsigned i = 1; i < MESSAGES; i += 2) {
         struct packet again = want_resent(subscriber, &first[i]);
-        exchange_finish(subscriber, &again);
+        acknowledge(subscriber, &again);
     }
     expect_alive(subscriber);
     client_drop(subscriber);
@@ -203,7 +203,7 @@ CASE(pubrec_lost_with_the_connection, .v5 = "MQTT-4.4.0-1 MQTT-4.3.3-4", .v311 =
     if (packet.type == PUBREL)
         exchange_answer(subscriber, PUBCOMP, packet.packet_id, 0);
     else
-        exchange_finish(subscriber, &packet);
+        acknowledge(subscriber, &packet);
     expect_alive(subscriber);
     client_drop(subscriber);
     exchange_return(subscriber);
@@ -230,8 +230,8 @@ CASE(takeover_resends, .v5 = "MQTT-4.4.0-1 MQTT-3.3.1-1", .v311 = "MQTT-4.4.0-1 
     exchange_return(taking);
     one = want_resent(taking, &one);
     two = want_resent(taking, &two);
-    exchange_finish(taking, &one);
-    exchange_finish(taking, &two);
+    acknowledge(taking, &one);
+    acknowledge(taking, &two);
     expect_alive(taking);
 }
 
@@ -328,7 +328,7 @@ CASE(
     for (unsigned i = 0; i < 2; i++)
         held[i] = want_resent(slow, &held[i]);
     for (unsigned i = 0; i < 2; i++)
-        exchange_finish(slow, &held[i]);
+        acknowledge(slow, &held[i]);
     exchange_return(away);
     for (unsigned i = 0; i < 2; i++)
         if (take_publish(away, topic, held[i].payload).dup)
