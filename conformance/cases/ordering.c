@@ -110,38 +110,3 @@ CASE(pubrels_come_in_the_order_of_pubrecs, .v311 = "MQTT-4.6.0-6",
     }
     expect_alive(subscriber);
 }
-
-CASE(order_of_what_waited, .v5 = "MQTT-4.6.0-5 MQTT-4.5.0-1 MQTT-4.4.0-1",
-     .v311 = "MQTT-4.6.0-6 MQTT-4.5.0-1 MQTT-4.4.0-1 MQTT-3.1.2-5",
-     .sends =
-         "at QoS 1, then at QoS 2: 150 messages for a session that is away, with others for it on "
-         "another topic between; it comes back, and 50 more follow",
-     .allowed = "each topic's messages, once each, in their order",
-     .faults = "reorders_offline loses_offline_messages loses_offline_backlog")
-{
-    enum { WAITING = 150, MORE = 50, WINDOW = 10 };
-    need_qos(test, 2);
-    for (uint8_t qos = 1; qos <= 2; qos++) {
-        struct text topic = topic_of(test, "%u", qos), other = topic_of(test, "other %u", qos);
-        struct client *away = exchange_stored_subscriber(test, "away", topic, qos);
-        client_subscribe(away, other, qos);
-        client_disconnect(away);
-        struct client *publisher = client_connected(test, "publisher");
-        exchange_publish_numbered(publisher, topic, qos, 0, WAITING / 2, WINDOW);
-        exchange_publish_numbered(publisher, other, qos, 0, 10, WINDOW);
-        exchange_publish_numbered(publisher, topic, qos, WAITING / 2, WAITING / 2, WINDOW);
-        exchange_return(away);
-        exchange_publish_numbered(publisher, topic, qos, WAITING, MORE, WINDOW);
-        unsigned next = 0, next_other = 0;
-        while (next < WAITING + MORE || next_other < 10) {
-            struct packet got = expect(away, PUBLISH);
-            unsigned *number = text_equal(got.topic, other) ? &next_other : &next;
-            if (!text_equal(got.payload, text_printf(test, "%u", *number)))
-                fail(test, "message %u of its topic is due, and another one is delivered", *number);
-            (*number)++;
-            acknowledge(away, &got);
-        }
-        expect_alive(away);
-        client_disconnect(away);
-    }
-}

@@ -1,7 +1,7 @@
-/* Maximum Packet Size of 5.0, exact to the byte in both directions (sections 3.1.2.11.4 and
- * 3.2.2.3.6). */
+/* The client's Maximum Packet Size of 5.0, exact to the byte where lengths grow
+ * (section 3.1.2.11.4). client_limits.c has what a message costs that is too large, own_limits.c
+ * the server's maximum. */
 #include "conformance/cases/exchange.h"
-#include "conformance/cases/refusal.h"
 
 /* A PUBLISH without properties that the server forwards as one of `size` bytes. There is no packet
  * of 130 or 16387 bytes: those are a byte longer where `above` is set, and else a byte shorter. */
@@ -89,26 +89,6 @@ CASE(packets_above_maximum_packet_size_are_not_sent, .v5 = "MQTT-3.1.2-24 MQTT-3
     }
 }
 
-CASE(oversize_message_takes_no_quota, .v5 = "MQTT-3.1.2-25 MQTT-4.9.0-2",
-     .sends = "messages at QoS 1 and 2 far above the subscriber's Maximum Packet Size, each with a "
-              "small one behind it; its Receive Maximum is 1",
-     .allowed = "the small ones: a message that is discarded takes no place of the quota",
-     .faults = "oversize_keeps_quota")
-{
-    enum { MOST = 200, LARGE = 1000 };
-    need_qos(test, 1);
-    struct text topic = topic_of(test, "x");
-    uint8_t most = exchange_qos(test, 2);
-    struct client *publisher = client_connected(test, "publisher");
-    struct client *client = limited_subscriber(test, "client", topic, 1, MOST, most);
-    for (unsigned i = 0; i < 6; i++) {
-        struct packet publish = sized(test, topic, i % 2 ? 1 : most, LARGE, true);
-        client_publish_packet(publisher, &publish);
-        client_publish(publisher, topic, TEXT("small"), publish.qos, false);
-        take_publish(client, topic, TEXT("small"));
-    }
-}
-
 CASE(properties_count_for_maximum_packet_size, .v5 = "MQTT-3.1.2-24 MQTT-3.1.2-25",
      .sends =
          "a message that fits into the subscriber's Maximum Packet Size, and the same with User "
@@ -165,47 +145,4 @@ CASE(stored_messages_keep_to_a_new_maximum_packet_size, .v5 = "MQTT-3.1.2-24 MQT
     exchange_return_limited(client, 1, 200);
     exchange_take_numbered(client, topic, 0, 6);
     expect_quiet(client);
-}
-
-/* ---- From the client to the server ---- */
-
-enum {
-    HANDLED_SIZE = 8 << 20
-}; /* larger limits are not tried: they would test memory and patience */
-
-static void need_packet_limit(struct test *test)
-{
-    if (test->server->maximum_packet_size > HANDLED_SIZE)
-        not_applicable(test, "the server's Maximum Packet Size is none, or above 8 MiB");
-}
-
-CASE(server_takes_packets_of_its_maximum_packet_size, .v5 = "MQTT-3.2.2-15 MQTT-4.5.0-1",
-     .sends = "a PUBLISH of exactly the server's Maximum Packet Size, where that is 8 MiB or less",
-     .allowed = "it is acknowledged and delivered", .faults = "refuses_its_maximum_packet_size",
-     .limit_s = 60)
-{
-    need_packet_limit(test);
-    struct text topic = topic_of(test, "x");
-    uint8_t qos = exchange_qos(test, 1);
-    struct client *subscriber = exchange_subscriber(test, "subscriber", topic, qos);
-    struct client *publisher = client_connected(test, "publisher");
-    struct packet publish = sized(test, topic, qos, test->server->maximum_packet_size, false);
-    client_publish_packet(publisher, &publish);
-    take_publish(subscriber, topic, publish.payload);
-    expect_alive(publisher);
-}
-
-CASE(packet_above_the_servers_maximum_packet_size, .v5 = "MQTT-3.2.2-15 MQTT-4.13.1-1",
-     .sends =
-         "a PUBLISH one byte larger than the server's Maximum Packet Size, where that is 8 MiB or "
-         "less",
-     .allowed = "the Network Connection is closed; DISCONNECT 0x95 should come before that",
-     .faults = "accepts_oversize", .limit_s = 60)
-{
-    need_packet_limit(test);
-    struct refusal refusal = refusal_begin(test);
-    struct packet publish =
-        sized(test, topic_of(test, "x"), 0, (size_t)test->server->maximum_packet_size + 1, true);
-    refusal_packet(&refusal, &publish, 0x95, "a byte above the server's Maximum Packet Size");
-    refusal_end(&refusal);
 }
