@@ -125,7 +125,7 @@ ACCEPTS(accepts_protocol_name, "Protocol Name is not")
 ACCEPTS(accepts_protocol_level, "Protocol Level ")
 ACCEPTS(accepts_reserved_connect_flag, "reserved Connect Flag")
 ACCEPTS(accepts_bad_connect_flags, "without the Will Flag", "a password without a user name",
-        "CONNECT ends within its", "CONNECT has ")
+        "Will QoS is 3", "CONNECT ends within its", "CONNECT has ")
 ACCEPTS(accepts_will_qos_3, "Will QoS is 3")
 ACCEPTS(accepts_empty_id_without_clean, "an empty Client Identifier with")
 ACCEPTS(accepts_qos_3, "PUBLISH with QoS 3")

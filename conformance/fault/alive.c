@@ -1,7 +1,7 @@
 /* Faults of Keep Alive and PING. */
 #include "conformance/fault/fault.h"
 
-enum { LOOK_MS = 50 };
+enum { LOOK_MS = 50, IDLE_MS = 500 };
 
 static void forget_keep_alive(struct link *link, struct passing *passing)
 {
@@ -15,7 +15,7 @@ FAULT_HOOKS(ignores_keep_alive, .client = forget_keep_alive)
 
 static void close_when_idle(struct link *link, struct kept *kept)
 {
-    if (proxy_now_ms() - link->client_packet_at_ms > 1000)
+    if (proxy_now_ms() - link->client_packet_at_ms > IDLE_MS)
         link_close(link, 0x8D);
     else
         link_later(link, LOOK_MS, close_when_idle, NULL);

@@ -13,17 +13,10 @@ static void hide_disconnect(struct link *link, struct passing *passing)
 
 static bool hide_close(struct link *link)
 {
-    return !link->disconnected;
+    return true;
 }
 
 FAULT_HOOKS(keeps_open, .server = hide_disconnect, .server_closed = hide_close)
-
-static bool hide_close_of_refused(struct link *link)
-{
-    return !link->connected;
-}
-
-FAULT_HOOKS(keeps_open_after_refusal, .server_closed = hide_close_of_refused)
 
 static bool hide_close_of_disconnected(struct link *link)
 {
@@ -118,7 +111,7 @@ FAULT_HOOKS(disconnect_to_311, .server_closed = close_311_with_disconnect)
 
 static void connack_becomes_disconnect(struct link *link, struct passing *passing)
 {
-    if (!is_5(link) || !is(passing, CONNACK))
+    if (!is(passing, CONNACK))
         return;
     link->memory.flag = true;
     if (passing->packet.reason_code) {
@@ -130,7 +123,7 @@ static void connack_becomes_disconnect(struct link *link, struct passing *passin
 
 static bool close_with_disconnect(struct link *link)
 {
-    if (is_5(link) && !link->memory.flag)
+    if (!link->memory.flag)
         link_to_client(link, &(struct packet){.type = DISCONNECT, .reason_code = 0x81});
     return false;
 }

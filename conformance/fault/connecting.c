@@ -53,6 +53,23 @@ static void fold_client_id(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(folds_client_id, .client = fold_client_id)
 
+static void normalize_client_id(struct link *link, struct passing *passing)
+{
+    struct text id = passing->packet.client_id;
+    if (!first_connect(link, passing))
+        return;
+    uint8_t *kept = proxy_scratch(id.size + 1);
+    size_t size = 0;
+    for (size_t i = 0; i < id.size; i++) {
+        if (isalnum(id.data[i]))
+            kept[size++] = id.data[i];
+    }
+    passing->packet.client_id = (struct text){kept, size};
+    change(passing);
+}
+
+FAULT_HOOKS(normalizes_client_id, .client = normalize_client_id)
+
 /* FNV-1a of 32 bits. */
 static void hash_client_id(struct link *link, struct passing *passing)
 {
@@ -83,9 +100,7 @@ static void tell_constant_id(struct link *link, struct passing *passing)
 {
     if (!is_5(link) || !is(passing, CONNACK) || !link->memory.flag)
         return;
-    struct property *property =
-        &passing->packet.properties.list[passing->packet.properties.count++];
-    *property = (struct property){.id = ASSIGNED_CLIENT_IDENTIFIER, .text = TEXT("anonymous")};
+    property_add_text(&passing->packet.properties, ASSIGNED_CLIENT_IDENTIFIER, TEXT("anonymous"));
     change(passing);
 }
 
@@ -103,15 +118,13 @@ FAULT_HOOKS(omits_assigned_client_id, .server = omit_assigned_id)
 
 static void tell_another_id(struct link *link, struct passing *passing)
 {
-    struct properties *properties = &passing->packet.properties;
-    for (unsigned i = 0; is(passing, CONNACK) && i < properties->count; i++) {
-        if (properties->list[i].id != ASSIGNED_CLIENT_IDENTIFIER)
-            continue;
-        char *name = proxy_scratch(24);
-        snprintf(name, 24, "assigned%u", link->number);
-        properties->list[i].text = text_of(name);
-        change(passing);
-    }
+    if (!is_5(link) || !is(passing, CONNACK) || passing->packet.reason_code)
+        return;
+    char *name = proxy_scratch(24);
+    snprintf(name, 24, "assigned%u", link->number);
+    property_remove(&passing->packet.properties, ASSIGNED_CLIENT_IDENTIFIER);
+    property_add_text(&passing->packet.properties, ASSIGNED_CLIENT_IDENTIFIER, text_of(name));
+    change(passing);
 }
 
 FAULT_HOOKS(assigned_id_is_not_used, .server = tell_another_id)
@@ -120,7 +133,13 @@ FAULT_HOOKS(assigned_id_is_not_used, .server = tell_another_id)
 
 static bool takes_over(const struct link *link, const struct passing *passing)
 {
-    return first_connect(link, passing) && link->session && link->session->link;
+    if (!first_connect(link, passing) || !link->session)
+        return false;
+    for (struct link *other = proxy_first_link(); other; other = link_next(other)) {
+        if (other != link && other->session == link->session && !other->client.ended)
+            return true;
+    }
+    return false;
 }
 
 static void connect_under_another_id(struct link *link, struct passing *passing)
@@ -152,6 +171,35 @@ static void hide_takeover(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(silent_takeover, .server = hide_takeover)
+
+/* ---- What is refused ---- */
+
+static void refuse_password(struct link *link, struct passing *passing)
+{
+    if (is_5(link) && first_connect(link, passing) && passing->packet.password.data &&
+        !passing->packet.user_name.data)
+        refuse(link, passing, 0x04, 0x81);
+}
+
+FAULT_HOOKS(refuses_password_alone, .client = refuse_password)
+
+/* Refusing a long identifier is a server's right; leaving the connection open is not. */
+static void refuse_and_stay(struct link *link, struct passing *passing)
+{
+    if (!first_connect(link, passing) || passing->packet.client_id.size < 1024)
+        return;
+    drop(passing);
+    link_to_client(link, &(struct packet){.type = CONNACK, .reason_code = is_5(link) ? 0x85 : 2});
+    link_orphan(link);
+}
+
+static bool hide_close_of_refused(struct link *link)
+{
+    return !link->connected;
+}
+
+FAULT_HOOKS(keeps_open_after_refusal, .client = refuse_and_stay,
+            .server_closed = hide_close_of_refused)
 
 /* ---- CONNACK ---- */
 

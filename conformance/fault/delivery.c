@@ -79,11 +79,13 @@ static void lose_empty(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(drops_empty_messages, .server = lose_empty)
 
+enum { TRUNCATED = 32768 };
+
 static void truncate_payload(struct link *link, struct passing *passing)
 {
-    if (!is(passing, PUBLISH) || passing->packet.payload.size < 65536)
+    if (!is(passing, PUBLISH) || passing->packet.payload.size <= TRUNCATED)
         return;
-    passing->packet.payload.size = 65535;
+    passing->packet.payload.size = TRUNCATED;
     change(passing);
 }
 
@@ -167,7 +169,7 @@ FAULT_HOOKS(loses_qos_0, .server = lose_qos_0)
 static void swap(struct link *link, struct passing *passing)
 {
     if (is(passing, PUBLISH))
-        order_swap(link, passing);
+        order_swap(link, passing, passing->origin ? passing->origin->publisher : NULL);
 }
 
 FAULT_HOOKS(reorders, .server = swap)
@@ -175,7 +177,7 @@ FAULT_HOOKS(reorders, .server = swap)
 static void swap_offline(struct link *link, struct passing *passing)
 {
     if (is(passing, PUBLISH) && published_offline(link, passing))
-        order_swap(link, passing);
+        order_swap(link, passing, passing->origin->publisher);
 }
 
 FAULT_HOOKS(reorders_offline, .server = swap_offline)
@@ -183,7 +185,7 @@ FAULT_HOOKS(reorders_offline, .server = swap_offline)
 static void swap_resent(struct link *link, struct passing *passing)
 {
     if (is(passing, PUBLISH) && passing->packet.dup)
-        order_swap(link, passing);
+        order_swap(link, passing, NULL);
 }
 
 FAULT_HOOKS(reorders_resent, .server = swap_resent)
@@ -191,7 +193,7 @@ FAULT_HOOKS(reorders_resent, .server = swap_resent)
 static void swap_pubrel(struct link *link, struct passing *passing)
 {
     if (is(passing, PUBREL))
-        order_swap(link, passing);
+        order_swap(link, passing, NULL);
 }
 
 FAULT_HOOKS(reorders_pubrel, .server = swap_pubrel)

@@ -69,7 +69,7 @@ struct memory {
     uint64_t at_ms;
     struct queue queue;
     struct id_set ids;
-    struct link *link; /* the hook's duty to forget in time */
+    const void *source; /* only ever compared */
 };
 
 struct memory *proxy_memory(void);
@@ -176,6 +176,9 @@ void inject_to_server(struct link *link, const struct packet *publish);
 void inject_subscribe(struct link *link, const struct packet *subscribe);
 /* Publishes at QoS 0 from a connection of the proxy's own. */
 void proxy_publish(struct text topic, struct text payload, bool retain);
+
+/* Ends the session of that client from a connection of the proxy's own. */
+void proxy_end_session(struct text client_id);
 
 /* A copy of what passes, with its changes. */
 struct kept *passing_keep(const struct link *link, const struct passing *passing);

@@ -269,21 +269,36 @@ static void alias_0(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(sends_alias_0, .server = alias_0)
 
-/* `memory.queue` of the session: the first PUBLISH that it got, `memory.number`: on which link. */
+/* `memory.queue` of the session: PUBLISHes of its first connection that each set an alias, which is
+ * the kept packet_id; `memory.number` is that connection, `memory.count` the last alias. */
+static struct kept *alias_setting(const struct link *link, struct text topic)
+{
+    for (struct kept *kept = link->session->memory.queue.first; kept; kept = kept->next) {
+        struct packet publish;
+        if (kept_read(kept, link, &publish) && text_equal(publish.topic, topic))
+            return kept;
+    }
+    return NULL;
+}
+
 static void carry_own_alias(struct link *link, struct passing *passing)
 {
-    struct packet first;
     if (!takes_alias(link, passing) || !link->topic_alias_maximum || !link->session)
         return;
     struct memory *memory = &link->session->memory;
-    if (!memory->queue.first) {
-        queue_push(&memory->queue, passing_keep(link, passing));
+    if (!memory->number)
         memory->number = link->number;
+    struct kept *setting = alias_setting(link, passing->packet.topic);
+    if (!setting && memory->number == link->number) {
+        if (memory->queue.count >= link->topic_alias_maximum)
+            free(queue_pop(&memory->queue));
+        setting = passing_keep(link, passing);
+        setting->packet_id = (uint16_t)(1 + memory->count++ % link->topic_alias_maximum);
+        queue_push(&memory->queue, setting);
     }
-    if (!kept_read(memory->queue.first, link, &first) ||
-        !text_equal(first.topic, passing->packet.topic))
+    if (!setting)
         return;
-    add_alias(passing, 1);
+    add_alias(passing, setting->packet_id);
     if (memory->number != link->number)
         passing->packet.topic = TEXT("");
 }

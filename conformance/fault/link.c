@@ -57,6 +57,12 @@ static void leave(struct link *link)
         return;
     session->link = NULL;
     session->left_at_ms = proxy_now_ms();
+    struct packet connect;
+    if (link->connect && kept_read(link->connect, link, &connect) && connect.will_topic.data) {
+        struct published *will = published_find(connect.will_topic, connect.will_payload);
+        if (will)
+            will->at_ms = session->left_at_ms;
+    }
     session->expiry_s = link->expiry_s;
     if (!link->expiry_s) {
         session->exists = false;
@@ -186,6 +192,24 @@ void inject_subscribe(struct link *link, const struct packet *subscribe)
     link_to_server(link, &copy);
 }
 
+static void agent_connect(struct link *agent, struct text client_id)
+{
+    agent->version = VERSION_311;
+    link_to_server(agent, &(struct packet){.type = CONNECT,
+                                           .clean_start = true,
+                                           .keep_alive_s = 60,
+                                           .client_id = client_id});
+}
+
+void proxy_end_session(struct text client_id)
+{
+    struct link *agent = proxy_agent();
+    if (!agent)
+        return;
+    agent_connect(agent, client_id);
+    link_to_server(agent, &(struct packet){.type = DISCONNECT});
+}
+
 void proxy_publish(struct text topic, struct text payload, bool retain)
 {
     static unsigned number;
@@ -194,14 +218,7 @@ void proxy_publish(struct text topic, struct text payload, bool retain)
         return;
     char id[32];
     snprintf(id, sizeof id, "fault%u", ++number);
-    agent->version = VERSION_311;
-    link_to_server(agent, &(struct packet){.type = CONNECT,
-                                           .clean_start = true,
-                                           .keep_alive_s = 60,
-                                           .client_id = text_of(id)});
-    link_to_server(
-        agent,
-        &(struct packet){.type = PUBLISH, .topic = topic, .payload = payload, .retain = retain});
+    agent_connect(agent, text_of(id));
     link_to_server(agent, &(struct packet){.type = DISCONNECT});
 }
 

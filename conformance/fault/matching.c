@@ -45,7 +45,34 @@ static void deliver_dollar(struct link *link, struct passing *passing)
     deliver_where(link, passing, matches_dollar);
 }
 
-FAULT_HOOKS(wildcard_matches_dollar, .client = deliver_dollar)
+/* The server's own topics: noted in the proxy's memory.queue when a client gets them. */
+static void note_dollar(struct link *link, struct passing *passing)
+{
+    struct queue *queue = &proxy_memory()->queue;
+    if (!is(passing, PUBLISH) || !passing->topic.size || passing->topic.data[0] != '$')
+        return;
+    if (queue->count < 100)
+        queue_push(queue, passing_keep(link, passing));
+}
+
+static void deliver_noted(struct link *link, const struct passing *passing)
+{
+    if (!is(passing, SUBACK) || !link->session)
+        return;
+    for (const struct kept *kept = proxy_memory()->queue.first; kept; kept = kept->next) {
+        struct packet publish;
+        struct subscription *at = link->session->subscriptions;
+        if (!kept_read(kept, link, &publish) || !publish.topic.size)
+            continue;
+        while (at && !matches_dollar(at->filter, publish.topic))
+            at = at->next;
+        if (at)
+            inject_to_client(link, &publish);
+    }
+}
+
+FAULT_HOOKS(wildcard_matches_dollar, .client = deliver_dollar, .server = note_dollar,
+            .after_server = deliver_noted)
 
 /* Whether it matches when + stands for one level or more. */
 static bool plus_as_many(struct text filter, bool more_filter, struct text topic, bool more_topic)
@@ -219,9 +246,17 @@ static void fold_case(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(folds_topic_case, .client = fold_case)
 
+enum { SIZE_KEPT = 1024, LEVELS_KEPT = 40 };
+
 static struct text cut_off(struct text topic)
 {
-    return (struct text){topic.data, topic.size < 1024 ? topic.size : 1024};
+    struct text level, rest = topic;
+    bool more = true;
+    for (unsigned i = 0; i < LEVELS_KEPT && topic_next_level(&rest, &more, &level); i++)
+        continue;
+    if (more && level.size < topic.size)
+        topic.size = (size_t)(level.data - topic.data) + level.size;
+    return (struct text){topic.data, topic.size < SIZE_KEPT ? topic.size : SIZE_KEPT};
 }
 
 static void truncate_topics(struct link *link, struct passing *passing)
@@ -269,10 +304,23 @@ static struct subscription *shared_match(struct session *session, struct text to
     return at;
 }
 
+/* Of two copies for one session, one for the share, the second is lost. */
+static void hide_second(struct link *link, struct passing *passing)
+{
+    struct memory *memory = &link->session->memory;
+    if (passing->origin && memory->source == passing->origin)
+        swallow_from_server(link, passing);
+    memory->source = passing->origin;
+}
+
 static void hide_from_plain(struct link *link, struct passing *passing)
 {
-    if (!is(passing, PUBLISH) || !link->session || shared_match(link->session, passing->topic))
+    if (!is(passing, PUBLISH) || !link->session)
         return;
+    if (shared_match(link->session, passing->topic)) {
+        hide_second(link, passing);
+        return;
+    }
     for (struct session *other = session_first(); other; other = other->next) {
         if (shared_match(other, passing->topic)) {
             swallow_from_server(link, passing);
@@ -316,6 +364,23 @@ static void lose_begun(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(shared_loses_begun, .server = lose_begun, .client_closed = note_begun)
+
+/* Every second message that a member gets was for one who is away. */
+static void lose_for_absent(struct link *link, struct passing *passing)
+{
+    if (!is(passing, PUBLISH) || !link->session)
+        return;
+    const struct subscription *mine = shared_match(link->session, passing->topic);
+    for (struct session *other = session_first(); mine && other; other = other->next) {
+        if (!other->exists || other->link || !session_subscription(other, mine->filter))
+            continue;
+        if (proxy_memory()->count++ % 2)
+            swallow_from_server(link, passing);
+        return;
+    }
+}
+
+FAULT_HOOKS(shared_loses_for_absent, .server = lose_for_absent)
 
 /* Sends it to another connected member of the group. */
 static void hand_over(struct link *link, const struct exchange *exchange)

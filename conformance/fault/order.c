@@ -16,9 +16,11 @@ static void release_late(struct link *link, struct kept *number)
         order_release(link);
 }
 
-void order_swap(struct link *link, struct passing *passing)
+void order_swap(struct link *link, struct passing *passing, const void *source)
 {
     struct memory *memory = &link->memory;
+    if (memory->queue.first && memory->source != source)
+        return;
     struct kept *kept = passing_keep(link, passing);
     drop(passing);
     if (memory->queue.first) {
@@ -27,6 +29,7 @@ void order_swap(struct link *link, struct passing *passing)
         return;
     }
     queue_push(&memory->queue, kept);
+    memory->source = source;
     memory->number = (memory->number + 1) & 0xffff;
     struct kept *number = kept_new("", 0, false);
     number->packet_id = (uint16_t)memory->number;

@@ -4,9 +4,9 @@
 
 #include "conformance/fault/fault.h"
 
-/* Holds a packet of the server back until the next one that is given here has passed, or a moment
- * has. Packets keep pairs: 2 1 4 3. Uses the link's memory.queue. */
-void order_swap(struct link *link, struct passing *passing);
+/* Holds a packet of the server back until the next one that is given here with the same `source`
+ * has passed, or a moment has: 2 1 4 3. Uses the link's memory: queue, number and source. */
+void order_swap(struct link *link, struct passing *passing, const void *source);
 
 /* Sends all that is held back to the client. */
 void order_release(struct link *link);

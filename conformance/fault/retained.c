@@ -18,10 +18,26 @@ static void set_retain(struct passing *passing, bool retain)
     change(passing);
 }
 
-static void retain_nothing(struct link *link, struct passing *passing)
+static void clear_retain(struct link *link, struct passing *passing)
 {
     if (retains(passing))
         set_retain(passing, false);
+}
+
+FAULT_HOOKS(clears_retain, .server = clear_retain)
+
+static void clear_will_retain(struct link *link, struct passing *passing)
+{
+    if (!is(passing, CONNECT) || !passing->packet.will_retain)
+        return;
+    passing->packet.will_retain = false;
+    change(passing);
+}
+
+static void retain_nothing(struct link *link, struct passing *passing)
+{
+    clear_retain(link, passing);
+    clear_will_retain(link, passing);
 }
 
 FAULT_HOOKS(never_retains, .client = retain_nothing)
@@ -83,6 +99,8 @@ static void keep_at_empty(struct link *link, struct passing *passing)
 {
     if (retains(passing) && !passing->packet.payload.size)
         set_retain(passing, false);
+    if (is(passing, CONNECT) && !passing->packet.will_payload.size)
+        clear_will_retain(link, passing);
 }
 
 FAULT_HOOKS(keeps_retained_after_empty, .client = keep_at_empty)
@@ -175,8 +193,6 @@ static void retained_at_qos_0(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(retained_at_qos_0, .server = retained_at_qos_0)
-
-FAULT_HOOKS(clears_retain, .server = retain_nothing)
 
 static void set_retain_of_live(struct link *link, struct passing *passing)
 {
@@ -271,6 +287,15 @@ static void send_first_only(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(sends_one_retained, .client = count_anew, .server = send_first_only)
 
+enum { FETCH_MS = 100 };
+
+static void stop_fetching(struct link *link, struct kept *kept)
+{
+    struct packet unsubscribe;
+    if (kept_read(kept, link, &unsubscribe))
+        inject_subscribe(link, &unsubscribe);
+}
+
 /* The unshared filter is subscribed for as long as its retained messages take to be sent. */
 static void fetch_for_shared(struct link *link, struct passing *passing)
 {
@@ -284,7 +309,9 @@ static void fetch_for_shared(struct link *link, struct passing *passing)
         fetch.filters[0].filter = topic_without_share(filter);
         inject_subscribe(link, &fetch);
         fetch.type = UNSUBSCRIBE;
-        inject_subscribe(link, &fetch);
+        fetch.packet_id = 1; /* it gets another */
+        struct passing later = {.packet = fetch, .readable = true, .changed = true};
+        link_later(link, FETCH_MS, stop_fetching, passing_keep(link, &later));
     }
 }
 

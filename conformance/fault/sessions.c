@@ -97,15 +97,26 @@ static void set_expiry(struct passing *passing, uint32_t expiry_s)
     change(passing);
 }
 
-/* 3.1.1: Clean Session 0, unless there is something to be cleaned. */
+enum { CLEAN_MS = 150 };
+
+static void connect_late(struct link *link, struct kept *kept)
+{
+    link_to_server_bytes(link, kept->bytes, kept->size);
+}
+
+/* 3.1.1: another connection cleans the old session, then this one has Clean Session 0. */
 static void keep_beyond_connection(struct link *link, struct passing *passing)
 {
     if (!first_connect(link, passing) || !passing->packet.client_id.size)
         return;
-    if (is_5(link) && !expiry_of(passing))
+    if (is_5(link) && !expiry_of(passing)) {
         set_expiry(passing, 3600);
-    else if (!is_5(link) && !(link->session && link->session->exists))
+    } else if (!is_5(link) && passing->packet.clean_start) {
+        proxy_end_session(passing->packet.client_id);
         set_clean_start(passing, false);
+        link_later(link, CLEAN_MS, connect_late, passing_keep(link, passing));
+        drop(passing);
+    }
 }
 
 static void hide_expiry(struct link *link, struct passing *passing)
@@ -121,7 +132,11 @@ FAULT_HOOKS(keeps_ended_session, .client = keep_beyond_connection, .server = hid
 
 static void never_expire(struct link *link, struct passing *passing)
 {
-    if ((is(passing, CONNECT) || is(passing, DISCONNECT)) && is_5(link) && expiry_of(passing))
+    if (!is_5(link) || (!is(passing, CONNECT) && !is(passing, DISCONNECT)))
+        return;
+    bool resumes = first_connect(link, passing) && link->session && link->session->exists &&
+                   !passing->packet.clean_start;
+    if (expiry_of(passing) || resumes)
         set_expiry(passing, UINT32_MAX);
 }
 
@@ -134,6 +149,32 @@ static void expire_early(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(expires_session_early, .client = expire_early, .server = hide_expiry)
+
+/* What is left of it is said at the end. */
+static uint32_t expiry_left(const struct link *link)
+{
+    uint64_t connected_s = (proxy_now_ms() - link->connected_at_ms) / 1000;
+    if (link->expiry_s == UINT32_MAX || link->expiry_s < connected_s)
+        return link->expiry_s == UINT32_MAX ? UINT32_MAX : 0;
+    return link->expiry_s - (uint32_t)connected_s;
+}
+
+static void shorten_expiry(struct link *link, struct passing *passing)
+{
+    if (is_5(link) && is(passing, DISCONNECT) && link->expiry_s)
+        set_expiry(passing, expiry_left(link));
+}
+
+static void shorten_at_close(struct link *link)
+{
+    if (!is_5(link) || !link->connected || link->disconnected || !link->expiry_s)
+        return;
+    struct packet disconnect = {.type = DISCONNECT, .reason_code = 0x04};
+    property_add(&disconnect.properties, SESSION_EXPIRY_INTERVAL, expiry_left(link));
+    link_to_server(link, &disconnect);
+}
+
+FAULT_HOOKS(counts_expiry_from_connect, .client = shorten_expiry, .client_closed = shorten_at_close)
 
 static void forget_expiry_of_disconnect(struct link *link, struct passing *passing)
 {

@@ -255,6 +255,13 @@ static void mark_doubled(struct link *link, struct passing *passing)
     struct subscription *subscription = renewed(link, passing);
     if (subscription)
         subscription->doubled = true;
+    for (unsigned i = 1; is(passing, SUBSCRIBE) && i < passing->packet.filter_count; i++) {
+        const struct filter *filter = &passing->packet.filters[i];
+        if (!link->session || !text_equal(filter->filter, passing->packet.filters[0].filter))
+            continue;
+        session_subscribe(link->session, filter->filter, filter->options, 0, 0);
+        session_subscription(link->session, filter->filter)->doubled = true;
+    }
 }
 
 static void deliver_doubled(struct link *link, const struct passing *passing)

@@ -44,7 +44,7 @@ FAULT_HOOKS(forgets_will, .client = forget_will)
 
 static void normalize_disconnect(struct link *link, struct passing *passing)
 {
-    if (!is(passing, DISCONNECT) || passing->packet.reason_code != 0x04)
+    if (!is(passing, DISCONNECT) || !passing->packet.reason_code)
         return;
     passing->packet.reason_code = 0;
     change(passing);
@@ -129,25 +129,24 @@ static void repeat_will(struct link *link, const struct passing *passing)
 
 FAULT_HOOKS(will_twice, .after_server = repeat_will)
 
-/* `memory.queue` of the session: its last CONNECT that had a will. */
+/* `memory.queue` of the session: a CONNECT of it that had a will. */
 static void note_will(struct link *link, const struct passing *passing)
 {
     queue_clear(&link->session->memory.queue);
-    queue_push(&link->session->memory.queue, passing_keep(link, passing));
+    if (passing->packet.will_topic.data)
+        queue_push(&link->session->memory.queue, passing_keep(link, passing));
 }
 
 static void add_old_will(struct link *link, struct passing *passing)
 {
     if (!is(passing, CONNECT) || link->connects != 1 || !link->session)
         return;
-    if (passing->packet.will_topic.data) {
+    struct packet *old = proxy_scratch(sizeof *old);
+    const struct kept *kept = link->session->memory.queue.first;
+    if (!kept || !kept_read(kept, link, old)) {
         note_will(link, passing);
         return;
     }
-    struct packet *old = proxy_scratch(sizeof *old);
-    const struct kept *kept = link->session->memory.queue.first;
-    if (!kept || !kept_read(kept, link, old))
-        return;
     passing->packet.will_topic = old->will_topic;
     passing->packet.will_payload = old->will_payload;
     passing->packet.will_qos = old->will_qos;
@@ -158,25 +157,37 @@ static void add_old_will(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(keeps_will, .client = add_old_will)
 
-static void publish_will_of_refused(struct link *link, struct passing *passing)
+enum { FLAG_CLEAN_START = 0x02, FLAG_WILL_QOS = 0x18, FLAGS_AT = 7 };
+
+/* `memory.queue`: the CONNECT, with flags that can be read. */
+static void keep_connect(struct link *link, struct passing *passing)
 {
-    struct packet connect;
-    if (is(passing, CONNACK) && passing->packet.reason_code && connect_of(link, &connect))
-        publish_will(&connect);
-    if (is(passing, CONNACK))
-        link->memory.flag = true;
+    struct text bytes = proxy_scratch_text(passing->bytes);
+    if (bytes.data[0] >> 4 != CONNECT || link->memory.queue.first)
+        return;
+    size_t body = 2;
+    while (body < 5 && body <= bytes.size && bytes.data[body - 1] & 0x80)
+        body++;
+    if (body + FLAGS_AT >= bytes.size)
+        return;
+    uint8_t *flags = (uint8_t *)bytes.data + body + FLAGS_AT;
+    *flags |= FLAG_CLEAN_START;
+    if ((*flags & FLAG_WILL_QOS) == FLAG_WILL_QOS)
+        *flags &= (uint8_t)~FLAG_WILL_QOS;
+    queue_push(&link->memory.queue, kept_new(bytes.data, bytes.size, false));
 }
 
-static bool publish_will_at_close(struct link *link)
+static bool publish_will_of_refused(struct link *link)
 {
     struct packet connect;
-    if (!link->memory.flag && connect_of(link, &connect))
+    if (!link->connected && link->memory.queue.first &&
+        kept_read(link->memory.queue.first, link, &connect))
         publish_will(&connect);
     return false;
 }
 
-FAULT_HOOKS(publishes_will_of_refused, .server = publish_will_of_refused,
-            .server_closed = publish_will_at_close)
+FAULT_HOOKS(publishes_will_of_refused, .client = keep_connect,
+            .server_closed = publish_will_of_refused)
 
 /* ---- How it is published ---- */
 
@@ -253,9 +264,7 @@ static void publish_delayed_will(struct link *link, struct passing *passing)
     struct packet old;
     if (kept && kept_read(kept, link, &old) && delay_of(&old))
         publish_will(&old);
-    queue_clear(&session->memory.queue);
-    if (passing->packet.will_topic.data)
-        note_will(link, passing);
+    note_will(link, passing);
 }
 
 FAULT_HOOKS(will_after_return, .client = publish_delayed_will)
