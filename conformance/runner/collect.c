@@ -30,10 +30,32 @@ void collect_head(struct report *report, const struct options *options, const ch
         report_set(&report->versions[i].error, "");
 }
 
+/* Cases write what happened as a clause; reports print sentences. A first word that is a name on
+ * the wire ("a/#: ...") stays as it is. */
+static void set_sentence(char **place, const char *clause)
+{
+    size_t size = clause ? strlen(clause) : 0;
+    char *sentence = NULL;
+    if (size == 0) {
+        report_set(place, "");
+        return;
+    }
+    size_t letters = strspn(clause, "abcdefghijklmnopqrstuvwxyz");
+    bool is_word = letters > 0 && (clause[letters] == ' ' || clause[letters] == ',');
+    bool is_ended = strchr(".!?)", clause[size - 1]) != NULL;
+    char first = is_word ? (char)(clause[0] - 'a' + 'A') : clause[0];
+    if (asprintf(&sentence, "%c%s%s", first, clause + 1, is_ended ? "" : ".") < 0)
+        abort();
+    report_set(place, sentence);
+    free(sentence);
+}
+
 static void add_remarks(struct report_result *result, const struct outcome *outcome)
 {
-    for (const struct remark *remark = outcome->remarks; remark; remark = remark->next)
-        report_add_remark(result, remark->debatable, remark->statement, remark->text);
+    for (const struct remark *remark = outcome->remarks; remark; remark = remark->next) {
+        report_add_remark(result, remark->debatable, remark->statement, "");
+        set_sentence(&result->remarks[result->remark_count - 1].text, remark->text);
+    }
 }
 
 static bool wants_explaining(const struct outcome *outcome)
@@ -55,10 +77,10 @@ static void add_result(struct report *report, const struct job *job)
     report_set(&result->name, selection_name(definition, name));
     report_set(&result->statements, selection_statements(definition, job->version));
     report_set(&result->statement, outcome->statement);
-    report_set(&result->reason, outcome->reason);
-    report_set(&result->sends, definition->sends);
-    report_set(&result->allowed, definition->allowed);
-    report_set(&result->why, definition->why);
+    set_sentence(&result->reason, outcome->reason);
+    set_sentence(&result->sends, definition->sends);
+    set_sentence(&result->allowed, definition->allowed);
+    set_sentence(&result->why, definition->why);
     report_set(&result->trace, wants_explaining(outcome) ? outcome->trace : "");
     add_remarks(result, outcome);
 }

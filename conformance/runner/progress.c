@@ -169,6 +169,19 @@ static void print_results(const struct progress *progress, const struct report *
     }
 }
 
+static void print_remark(FILE *out, const struct report *report, const struct report_result *first,
+                         const struct report_remark *remark)
+{
+    unsigned more = 0;
+    for (const struct report_result *at = first + 1; at < report->results + report->count; at++)
+        more += report_has_remark(at, first->version, remark);
+    fprintf(out, "  %-6s %s", selection_version_name(first->version), first->name);
+    if (more)
+        fprintf(out, " and %u more", more);
+    fprintf(out, " [%s]\n", remark->statement);
+    print_folded(out, INDENT + 1, remark->text);
+}
+
 static void print_remarks(const struct progress *progress, const struct report *report,
                           bool debatable, const char *title)
 {
@@ -179,12 +192,9 @@ static void print_remarks(const struct progress *progress, const struct report *
     for (unsigned i = 0; i < report->count; i++) {
         const struct report_result *result = &report->results[i];
         for (unsigned k = 0; k < result->remark_count; k++) {
-            const struct report_remark *remark = &result->remarks[k];
-            if (remark->debatable != debatable)
-                continue;
-            fprintf(out, "  %-6s %s [%s]\n", selection_version_name(result->version), result->name,
-                    remark->statement);
-            print_folded(out, INDENT + 1, remark->text);
+            if (result->remarks[k].debatable == debatable &&
+                report_is_first_remark(report, result, &result->remarks[k]))
+                print_remark(out, report, result, &result->remarks[k]);
         }
     }
 }

@@ -187,6 +187,38 @@ unsigned report_remark_count(const struct report *report, enum version version, 
     return count;
 }
 
+/* ---- Remarks that several cases make ---- */
+
+static bool is_same_remark(const struct report_remark *a, const struct report_remark *b)
+{
+    return a->debatable == b->debatable && strcmp(a->statement, b->statement) == 0 &&
+           strcmp(a->text, b->text) == 0;
+}
+
+bool report_has_remark(const struct report_result *result, enum version version,
+                       const struct report_remark *remark)
+{
+    for (unsigned i = 0; i < result->remark_count && result->version == version; i++) {
+        if (is_same_remark(&result->remarks[i], remark))
+            return true;
+    }
+    return false;
+}
+
+bool report_is_first_remark(const struct report *report, const struct report_result *result,
+                            const struct report_remark *remark)
+{
+    for (const struct report_result *at = report->results; at < result; at++) {
+        if (report_has_remark(at, result->version, remark))
+            return false;
+    }
+    for (const struct report_remark *at = result->remarks; at < remark; at++) {
+        if (is_same_remark(at, remark))
+            return false;
+    }
+    return true;
+}
+
 /* ---- Statements ---- */
 
 const char *report_holding_name(enum holding holding)
@@ -270,7 +302,7 @@ void report_judge(const struct report *report, struct statement_table table, enu
             if (result->version != table.version)
                 continue;
             enum holding holding = holding_of(result, table.rows[row].id);
-            if (holding < out[row])
+            if (holding != HOLDING_NOT_RUN && holding < out[row])
                 out[row] = holding;
         }
     }

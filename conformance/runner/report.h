@@ -77,6 +77,12 @@ void report_sort(struct report *report);
 unsigned report_count(const struct report *report, enum version version, enum verdict verdict);
 unsigned report_remark_count(const struct report *report, enum version version, bool debatable);
 
+/* Whether a result has a remark of the same words, and whether it is the first of the report. */
+bool report_has_remark(const struct report_result *result, enum version version,
+                       const struct report_remark *remark);
+bool report_is_first_remark(const struct report *report, const struct report_result *result,
+                            const struct report_remark *remark);
+
 int report_version_index(enum version version);
 
 /* "passed", "not_applicable": for programs, where verdict_name() is for people. */

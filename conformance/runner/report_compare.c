@@ -28,9 +28,14 @@ static void write_head(const struct comparison *page)
     fputs("<header><div class=\"wide\">\n<p class=\"eyebrow\">MQTT conformance, compared</p>\n<h1>",
           out);
     for (unsigned i = 0; i < page->count; i++)
-        html_wrap(out, i ? ", " : "", page->reports[i].label, "");
-    fputs("</h1>\n<p>The same cases against each server. A statement is kept where every case that "
-          "cites it has passed, and broken where one has seen it broken.</p>\n</div></header>\n",
+        html_wrap(out,
+                  i == 0                ? ""
+                  : i + 1 < page->count ? ", "
+                                        : " and ",
+                  page->reports[i].label, "");
+    fputs("</h1>\n<p>The same cases against each server, statement by statement. Broken is what at "
+          "least one case has seen broken; kept, what cases have tried and none has.</p>\n"
+          "</div></header>\n",
           out);
 }
 
@@ -47,6 +52,14 @@ static void write_card_version(const struct comparison *page, unsigned report, i
     fprintf(out, "<p class=\"big\"><b>%u</b> of %u statements judged are kept</p>\n",
             html_kept(counts), html_judged(counts));
     html_holding_bar(out, counts);
+    enum version version = report_versions[index];
+    fprintf(out, "<p class=\"sums\">Cases: %u passed, %u failed, %u left out</p>\n",
+            report_count(&page->reports[report], version, VERDICT_PASSED) +
+                report_count(&page->reports[report], version, VERDICT_FLAKY),
+            report_count(&page->reports[report], version, VERDICT_FAILED),
+            report_count(&page->reports[report], version, VERDICT_NOT_APPLICABLE) +
+                report_count(&page->reports[report], version, VERDICT_SKIPPED) +
+                report_count(&page->reports[report], version, VERDICT_BROKEN));
 }
 
 static void write_fact(FILE *out, const char *name, const char *value)

@@ -191,42 +191,44 @@ static void write_finding(FILE *out, const struct report_result *result)
 
 /* ---- Findings: by the statement that was broken, in the order of the specification ---- */
 
-static bool is_found(const struct report_result *result, enum verdict verdict, enum version version,
-                     const char *id)
+/* The row of the table, or NULL: what was broken may also be a section, or nothing that has an id.
+ */
+static const struct statement *row_of(const struct page *page, int index, const char *id)
 {
-    return result->verdict == verdict && result->version == version &&
-           strcmp(result->statement, id) == 0;
+    return statement_find(page->tables[index], id, strlen(id));
 }
 
-static void begin_group(const struct page *page, enum verdict verdict, enum version version,
-                        const struct statement *statement, const char *filter)
+static void begin_group(const struct page *page, enum verdict verdict, int index,
+                        const struct statement *statement, const struct report_result *first)
 {
     FILE *out = page->out;
-    fprintf(out, "<article class=\"found %s\" data-bad=\"1\" data-f=\"MQTT ",
-            html_verdict_class(verdict));
-    html_wrap(out, selection_version_name(version), " ", statement ? statement->id : "");
-    html_wrap(out, " ", statement ? statement->paraphrase : "", " ");
-    html_wrap(out, "", filter, "\">\n<p class=\"rule\">");
-    html_wrap(out, "<span class=\"version\">", selection_version_name(version), "</span> ");
-    if (statement) {
-        html_statement_link(out, version, statement->id);
-        html_wrap(out, " ", statement->paraphrase, "");
-    }
-    fputs("</p>\n", out);
+    const char *version = selection_version_name(report_versions[index]);
+    const char *id = statement ? statement->id : first->statement;
+    fprintf(out, "<article class=\"found %s\" data-bad=\"1\" data-f=\"MQTT %s ",
+            html_verdict_class(verdict), version);
+    html_wrap(out, "", id, " ");
+    html_wrap(out, "", statement ? statement->paraphrase : "", " ");
+    html_wrap(out, "", first->name, "\">\n<p class=\"rule\">");
+    html_wrap(out, "<span class=\"version\">", version, "</span> ");
+    if (statement)
+        html_statement_link(out, report_versions[index], id);
+    else
+        html_text(out, id);
+    html_wrap(out, " ", statement ? statement->paraphrase : "", "</p>\n");
 }
 
-static void write_group(const struct page *page, enum verdict verdict, enum version version,
+static void write_group(const struct page *page, enum verdict verdict, int index,
                         const struct statement *statement)
 {
     const struct report *report = page->report;
-    const char *id = statement ? statement->id : "";
     bool begun = false;
     for (unsigned i = 0; i < report->count; i++) {
         const struct report_result *result = &report->results[i];
-        if (!is_found(result, verdict, version, id))
+        if (result->verdict != verdict || result->version != report_versions[index] ||
+            row_of(page, index, result->statement) != statement)
             continue;
         if (!begun)
-            begin_group(page, verdict, version, statement, result->name);
+            begin_group(page, verdict, index, statement, result);
         begun = true;
         write_finding(page->out, result);
     }
@@ -245,47 +247,68 @@ static void write_findings(const struct page *page, enum verdict verdict, const 
     fprintf(page->out, "<p class=\"lead\">%s</p>\n", lead);
     for (int i = 0; i < VERSIONS; i++) {
         for (unsigned row = 0; row < page->tables[i].count; row++)
-            write_group(page, verdict, report_versions[i], &page->tables[i].rows[row]);
-        write_group(page, verdict, report_versions[i], NULL);
+            write_group(page, verdict, i, &page->tables[i].rows[row]);
+        write_group(page, verdict, i, NULL);
     }
     fputs("</section>\n", page->out);
 }
 
-/* ---- Remarks ---- */
+/* ---- Remarks: by statement, each sentence once with the cases that say it ---- */
 
-static void write_remark(const struct page *page, const struct report_result *result,
+static void write_remark(const struct page *page, const struct report_result *first,
                          const struct report_remark *remark)
 {
+    const struct report *report = page->report;
     FILE *out = page->out;
     fputs("<li data-f=\"", out);
-    html_text(out, remark->statement);
-    html_wrap(out, " ", remark->text, " ");
-    html_wrap(out, "", result->name, "\">");
-    html_wrap(out, "<span class=\"version\">", selection_version_name(result->version), "</span> ");
+    html_wrap(out, "", remark->statement, " ");
+    html_wrap(out, "", remark->text, " ");
+    html_wrap(out, "", first->name, "\">");
+    html_wrap(out, "<p><span class=\"version\">", selection_version_name(first->version),
+              "</span> ");
     if (remark->statement[0])
-        html_statement_link(out, result->version, remark->statement);
-    html_wrap(out, " ", remark->text, " ");
-    html_case_link(out, result);
-    fputs("</li>\n", out);
+        html_statement_link(out, first->version, remark->statement);
+    html_wrap(out, " ", remark->text, "</p>\n<p class=\"cases\">");
+    for (unsigned i = 0; i < report->count; i++) {
+        if (report_has_remark(&report->results[i], first->version, remark))
+            html_case_link(out, &report->results[i]);
+    }
+    fputs("</p></li>\n", out);
+}
+
+/* Those on one statement; NULL: those on none that is known here. */
+static void write_remarks_on(const struct page *page, bool debatable, int index,
+                             const struct statement *statement)
+{
+    const struct report *report = page->report;
+    for (unsigned i = 0; i < report->count; i++) {
+        const struct report_result *result = &report->results[i];
+        if (result->version != report_versions[index])
+            continue;
+        for (unsigned k = 0; k < result->remark_count; k++) {
+            const struct report_remark *remark = &result->remarks[k];
+            if (remark->debatable == debatable &&
+                row_of(page, index, remark->statement) == statement &&
+                report_is_first_remark(report, result, remark))
+                write_remark(page, result, remark);
+        }
+    }
 }
 
 static void write_remarks(const struct page *page, bool debatable, const char *title,
                           const char *lead)
 {
-    const struct report *report = page->report;
-    unsigned count = report_remark_count(report, 0, debatable);
+    unsigned count = report_remark_count(page->report, 0, debatable);
     if (count == 0)
         return;
     fprintf(page->out,
-            "<section data-group class=\"remarks\"%s>\n<h2>%s <span>%u</span></h2>\n"
+            "<section data-group class=\"remarks\">\n<h2>%s <span>%u</span></h2>\n"
             "<p class=\"lead\">%s</p>\n<ul>\n",
-            debatable ? "" : " id=\"remarks\"", title, count, lead);
-    for (unsigned i = 0; i < report->count; i++) {
-        const struct report_result *result = &report->results[i];
-        for (unsigned k = 0; k < result->remark_count; k++) {
-            if (result->remarks[k].debatable == debatable)
-                write_remark(page, result, &result->remarks[k]);
-        }
+            title, count, lead);
+    for (int i = 0; i < VERSIONS; i++) {
+        for (unsigned row = 0; row < page->tables[i].count; row++)
+            write_remarks_on(page, debatable, i, &page->tables[i].rows[row]);
+        write_remarks_on(page, debatable, i, NULL);
     }
     fputs("</ul>\n</section>\n", page->out);
 }
@@ -378,7 +401,8 @@ static void write_matrix(const struct page *page)
     fprintf(page->out,
             "<section id=\"statements\" data-group>\n<h2>Statements <span>%u</span></h2>\n"
             "<p class=\"lead\">Every normative statement of both versions, one tile each. A tile "
-            "leads to the statement in our words and to the cases that judge it.</p>\n"
+            "leads to the statement in our words and to the cases that judge it. A case ends "
+            "with its first failure and says nothing about the others that it cites.</p>\n"
             "<ul class=\"legend key\">",
             page->tables[0].count + page->tables[1].count);
     for (int holding = 0; holding < HOLDINGS; holding++)
@@ -437,11 +461,12 @@ static void write_cases(const struct page *page)
     const struct report *report = page->report;
     fprintf(page->out,
             "<section id=\"cases\" data-group>\n<h2>Cases <span>%u</span></h2>\n"
-            "<p class=\"lead\">What was sent, and what the specification allows in answer.</p>\n",
+            "<p class=\"lead\">What was sent, and what the specification allows in answer.</p>\n"
+            "<div class=\"list\">\n",
             report->count);
     for (unsigned i = 0; i < report->count; i++)
         write_case(page, &report->results[i]);
-    fputs("</section>\n", page->out);
+    fputs("</div>\n</section>\n", page->out);
 }
 
 /* ---- What was left out, by reason ---- */
@@ -555,12 +580,12 @@ static void write_nav(const struct page *page)
         unsigned count;
         bool present;
     } places[] = {
+        {"statements", "Statements", 0, true},
         {"failures", "Failures", report_count(report, 0, VERDICT_FAILED), false},
         {"flaky", "Flaky", report_count(report, 0, VERDICT_FLAKY), false},
         {"unjudged", "Unjudged", report_count(report, 0, VERDICT_BROKEN), false},
         {"remarks", "Remarks",
          report_remark_count(report, 0, false) + report_remark_count(report, 0, true), false},
-        {"statements", "Statements", 0, true},
         {"cases", "Cases", 0, true},
         {"server", "Server", 0, true},
     };
@@ -585,21 +610,19 @@ static void write_body(const struct page *page)
     fputs("<main class=\"wide\">\n", page->out);
     write_notes(page);
     write_summary(page);
+    write_matrix(page);
     write_findings(page, VERDICT_FAILED, "failures", "Failures",
                    "Each MUST that was seen broken, with what the server did and what it owed.");
     write_findings(page, VERDICT_FLAKY, "flaky", "Flaky",
                    "Failed among the other cases and passed when tried again alone.");
     write_findings(page, VERDICT_BROKEN, "unjudged", "Could not be judged",
                    "The server could not be reached, or this suite is at fault.");
-    bool has_should = report_remark_count(page->report, 0, false) > 0;
+    fputs("<div id=\"remarks\"></div>\n", page->out);
     write_remarks(page, false, "SHOULD",
                   "Recommendations that the server does not follow. None of "
                   "them is a failure.");
-    if (!has_should)
-        fputs("<span id=\"remarks\"></span>\n", page->out);
     write_remarks(page, true, "Debatable",
                   "Behaviour that some readings of the specification allow and others do not.");
-    write_matrix(page);
     write_cases(page);
     write_left_out(page);
     write_features(page);
