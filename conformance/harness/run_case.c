@@ -95,15 +95,13 @@ static struct text print(struct test *test, const char *format, va_list argument
 
 static struct text print(struct test *test, const char *format, va_list arguments)
 {
-    va_list again;
-    va_copy(again, arguments);
-    int size = vsnprintf(NULL, 0, format, again);
-    va_end(again);
+    char *text = NULL;
+    int size = vasprintf(&text, format, arguments);
     if (size < 0)
         abort();
-    char *text = arena_alloc(&test->run->arena, (size_t)size + 1);
-    vsnprintf(text, (size_t)size + 1, format, arguments);
-    return (struct text){(const uint8_t *)text, (size_t)size};
+    char *copy = memcpy(arena_alloc(&test->run->arena, (size_t)size + 1), text, (size_t)size + 1);
+    free(text);
+    return (struct text){(const uint8_t *)copy, (size_t)size};
 }
 
 struct text text_printf(struct test *test, const char *format, ...)
