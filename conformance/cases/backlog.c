@@ -47,7 +47,7 @@ CASE(backlog_comes_once_and_in_order, .v5 = "MQTT-4.5.0-1 MQTT-4.6.0-5 MQTT-4.6.
      .allowed = "at the first return all of them once, those of one topic in their order, with DUP "
                 "0; those at QoS 0 if the server likes; nothing at the second",
      .faults = "loses_offline_messages loses_offline_backlog reorders_offline sets_dup "
-               "delivers_offline_qos_1_twice")
+               "resends_acknowledged")
 {
     enum { MESSAGES = 150 };
     need_qos(test, 2);

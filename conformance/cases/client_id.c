@@ -154,7 +154,7 @@ CASE(identifiers_that_look_alike_differ, .v5 = "MQTT-3.1.3-2", .v311 = "MQTT-3.1
      .sends = "clients whose identifiers differ in white space, in a slash, in a sign of wildcards "
               "or in the Unicode normal form, where the server takes such identifiers",
      .allowed = "two clients, each with a session of its own, or a refusal of the identifier",
-     .faults = "truncates_client_id folds_client_id")
+     .faults = "normalizes_client_id")
 {
     static const struct {
         const char *first, *second, *how;

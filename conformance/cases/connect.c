@@ -205,7 +205,7 @@ CASE(password_without_user_name_is_well_formed, .v5 = "MQTT-3.1.2-16 MQTT-3.1.2-
      .allowed = "CONNACK, accepted or refused for what the Password is: not as a Malformed Packet "
                 "or a Protocol Error",
      .why = "5.0 section 3.1.2.9: this version allows it, where 3.1.1 did not.",
-     .faults = "no_connack wrong_disconnect_code")
+     .faults = "no_connack refuses_password_alone")
 {
     struct client *client = client_new(test, "password");
     struct packet connect = connect_of(client);

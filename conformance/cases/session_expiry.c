@@ -60,7 +60,7 @@ CASE(expiry_is_counted_from_the_end_of_the_connection, .v5 = "MQTT-4.1.0-1 MQTT-
      .sends = "a session with an expiry of 1 s whose connection stays open for 2.5 s; a message; "
               "the end of the connection and an immediate return",
      .allowed = "the subscription works all the time, and the session is there",
-     .faults = "expires_session_early", .timing = true)
+     .faults = "counts_expiry_from_connect", .timing = true)
 {
     struct text topic = topic_of(test, "t");
     struct client *publisher = client_connected(test, "pub");

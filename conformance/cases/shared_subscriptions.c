@@ -377,7 +377,7 @@ CASE(a_member_that_unsubscribes_gets_no_more, .v5 = "MQTT-3.10.4-2 MQTT-4.8.2-3"
 CASE(messages_for_an_absent_member_are_not_lost, .v5 = "MQTT-4.5.0-1 MQTT-4.8.2-3",
      .sends = "two members with stored sessions; one leaves; 30 messages at QoS 1; it comes back",
      .allowed = "each message once, to the one who stayed or to the one who came back",
-     .faults = "loses_offline_messages shared_as_plain")
+     .faults = "shared_loses_for_absent shared_as_plain")
 {
     need_shared(test);
     need_qos(test, 1);

@@ -219,6 +219,9 @@ void proxy_publish(struct text topic, struct text payload, bool retain)
     char id[32];
     snprintf(id, sizeof id, "fault%u", ++number);
     agent_connect(agent, text_of(id));
+    link_to_server(
+        agent,
+        &(struct packet){.type = PUBLISH, .topic = topic, .payload = payload, .retain = retain});
     link_to_server(agent, &(struct packet){.type = DISCONNECT});
 }
 
