@@ -329,4 +329,18 @@ static void forget_method(struct link *link, struct passing *passing)
     change(passing);
 }
 
-FAULT_HOOKS(accepts_auth_method, .client = forget_method)
+/* As if the method had been carried out. */
+static void confirm_method(struct link *link, struct passing *passing)
+{
+    struct packet connect;
+    if (!is_5(link) || !is(passing, CONNACK) || !link->connect ||
+        !kept_read(link->connect, link, &connect))
+        return;
+    const struct property *method = property_find(&connect.properties, AUTHENTICATION_METHOD);
+    if (!method)
+        return;
+    property_add_text(&passing->packet.properties, AUTHENTICATION_METHOD, method->text);
+    change(passing);
+}
+
+FAULT_HOOKS(accepts_auth_method, .client = forget_method, .server = confirm_method)

@@ -125,7 +125,7 @@ FAULT_HOOKS(several_subacks, .server = split_answer)
 
 static void shorten_answer(struct link *link, struct passing *passing)
 {
-    if ((!is(passing, SUBACK) && !is(passing, UNSUBACK)) || !passing->packet.reason_codes.size)
+    if ((!is(passing, SUBACK) && !is(passing, UNSUBACK)) || passing->packet.reason_codes.size < 2)
         return;
     passing->packet.reason_codes.size--;
     change(passing);
@@ -150,7 +150,7 @@ FAULT_HOOKS(reverses_suback, .server = reverse_answer)
 static void undefine_answer(struct link *link, struct passing *passing)
 {
     struct text codes = passing->packet.reason_codes;
-    if ((!is(passing, SUBACK) && !is(passing, UNSUBACK)) || !codes.size)
+    if ((!is(passing, SUBACK) && !is(passing, UNSUBACK)) || codes.size < 2)
         return;
     uint8_t *undefined = codes_of((unsigned)codes.size);
     for (size_t i = 0; i < codes.size; i++)

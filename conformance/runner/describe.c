@@ -19,6 +19,13 @@ static void list_statements(FILE *out, const struct conformance_case *definition
         fprintf(out, "%s%s", definition->v5 ? "; 3.1.1: " : "", definition->v311);
 }
 
+static const char *versions_of(const struct conformance_case *definition)
+{
+    if (definition->v5 && definition->v311)
+        return "5.0,3.1.1";
+    return definition->v5 ? "5.0" : "3.1.1";
+}
+
 void describe_list(FILE *out, const struct conformance_case *first, const char *const *patterns,
                    unsigned pattern_count)
 {
@@ -26,12 +33,22 @@ void describe_list(FILE *out, const struct conformance_case *first, const char *
     for (; first; first = first->next) {
         if (!selection_matches(first, patterns, pattern_count))
             continue;
-        fprintf(out, "%-64s %-9s  ", selection_name(first, name),
-                first->v5 && first->v311 ? "5.0,3.1.1"
-                : first->v5              ? "5.0"
-                                         : "3.1.1");
+        fprintf(out, "%-64s %-9s  ", selection_name(first, name), versions_of(first));
         list_statements(out, first);
         fputc('\n', out);
+    }
+}
+
+void describe_list_tab(FILE *out, const struct conformance_case *first, const char *const *patterns,
+                       unsigned pattern_count)
+{
+    static const char *const outages[] = {"none", "restart", "kill"};
+    char name[CASE_NAME_SIZE];
+    for (; first; first = first->next) {
+        if (selection_matches(first, patterns, pattern_count))
+            fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", selection_name(first, name),
+                    versions_of(first), outages[first->outage], first->v5 ? first->v5 : "",
+                    first->v311 ? first->v311 : "", first->faults ? first->faults : "");
     }
 }
 

@@ -140,6 +140,9 @@ int main(int argc, char **argv)
     case TASK_LIST:
         describe_list(stdout, all_cases(options.full), options.patterns, options.pattern_count);
         return EXIT_SUCCESS;
+    case TASK_LIST_TAB:
+        describe_list_tab(stdout, all_cases(options.full), options.patterns, options.pattern_count);
+        return EXIT_SUCCESS;
     case TASK_COVERAGE:
     case TASK_CHECK:
         return cover(&options);

@@ -39,6 +39,8 @@
       "html, json, junit or tap; FILE - is standard output; repeat it, or\n"                       \
       "separate by commas: html=report.html,json=report.json")                                     \
     X(LIST, "list", NULL, "=Instead of a run", "each case: name, versions, statements")            \
+    X(LIST_TAB, "list-tab", NULL, "",                                                              \
+      "the same for programs: with outage and faults, tabs between")                               \
     X(COVERAGE, "coverage", NULL, "", "which statements are tested, and which cannot be")          \
     X(CHECK, "check", NULL, "", "whether statements and cases fit together; for the suite's CI")   \
     X(EXPLAIN, "explain", "CASE", "", "what a case sends, what is allowed, and why")               \
@@ -322,6 +324,8 @@ static bool parse_one(struct parser *parser, enum option_id id, const char *valu
         return parse_reports(parser, value);
     case OPTION_LIST:
         return parse_task(parser, TASK_LIST);
+    case OPTION_LIST_TAB:
+        return parse_task(parser, TASK_LIST_TAB);
     case OPTION_COVERAGE:
         return parse_task(parser, TASK_COVERAGE);
     case OPTION_CHECK:

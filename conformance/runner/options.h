@@ -12,6 +12,7 @@
 enum task {
     TASK_RUN,
     TASK_LIST,
+    TASK_LIST_TAB,
     TASK_COVERAGE,
     TASK_CHECK,
     TASK_EXPLAIN,
