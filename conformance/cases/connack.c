@@ -158,6 +158,35 @@ CASE(refusal_denies_the_session, .v5 = "MQTT-3.2.2-6 MQTT-3.2.2-7 MQTT-4.13.2-1"
                        "the session was lost to a CONNECT that was refused");
 }
 
+CASE(failed_checks_close_the_connection, .v5 = "MQTT-3.1.4-2 MQTT-3.2.2-7", .v311 = "MQTT-3.2.2-5",
+     .sends =
+         "CONNECT with a user and a password that nobody has, and one that has to be refused "
+         "(5.0: an unknown Authentication Method; 3.1.1: no Client Identifier and Clean Session "
+         "0)",
+     .allowed = "the first may be accepted; whoever is refused is closed",
+     .faults = "keeps_open_after_refusal keeps_open")
+{
+    struct client *client = client_new(test, "checked");
+    for (unsigned i = 0; i < 2; i++) {
+        struct packet connect = connect_of(client), connack;
+        bool closed = false;
+        if (i == 0) {
+            connect.user_name = TEXT("nobody");
+            connect.password = TEXT("no password");
+        } else if (test->version == VERSION_5) {
+            property_add_text(&connect.properties, AUTHENTICATION_METHOD, TEXT("no such method"));
+        } else {
+            connect.client_id = TEXT("");
+            connect.clean_start = false;
+        }
+        client_open(client);
+        client_send(client, &connect);
+        if (receive(client, test->time_limit_ms, &connack, &closed) && connack.reason_code != 0)
+            expect_closed(client, 0);
+        client_drop(client);
+    }
+}
+
 CASE(nothing_is_processed_after_a_refusal, .v5 = "MQTT-3.1.4-6", .v311 = "MQTT-3.1.4-5",
      .sends = "a CONNECT that has to be refused, with SUBSCRIBE and PUBLISH in the same write",
      .allowed = "the refusal and nothing else: no SUBACK, no message delivered, no will published",

@@ -127,7 +127,7 @@ static void refuse_flags(struct test *test, const struct flag_variant *variants,
     } while (0)
 
 CASE(reserved_connect_flag_is_checked, .v5 = "MQTT-3.1.2-3 MQTT-3.1.4-1",
-     .v311 = "MQTT-3.1.2-3 MQTT-3.1.4-1",
+     .v311 = "MQTT-3.1.2-3 MQTT-3.1.4-1 MQTT-3.2.2-6",
      .sends = "CONNECT with the reserved bit of the Connect Flags set, with and without a will",
      .allowed = "the Network Connection is closed; 3.1.1: without CONNACK",
      .faults = "accepts_reserved_connect_flag accepts_malformed keeps_open "

@@ -44,8 +44,8 @@ static unsigned expect_timeout(struct client *client, uint64_t start_ms)
          1500 + TOLERANCE_MS);
 }
 
-CASE(silent_client_is_closed, .v5 = "MQTT-3.1.2-22 MQTT-3.2.2-22", .v311 = "MQTT-3.1.2-24",
-     .sends = "CONNECT with Keep Alive 1, then nothing",
+CASE(silent_client_is_closed, .v5 = "MQTT-3.1.2-22 MQTT-3.2.2-22 MQTT-3.1.2-20",
+     .v311 = "MQTT-3.1.2-24 MQTT-3.1.2-23", .sends = "CONNECT with Keep Alive 1, then nothing",
      .allowed = "the Network Connection is closed not before 1 s and not after 1.5 s (tolerance: "
                 "8 s, remarked on from 2.5 s)",
      .faults = "ignores_keep_alive", .timing = true)

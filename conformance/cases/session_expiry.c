@@ -74,6 +74,7 @@ CASE(expiry_is_counted_from_the_end_of_the_connection, .v5 = "MQTT-4.1.0-1 MQTT-
     client_publish(publisher, topic, TEXT("here"), 1, false);
     take_publish(client, topic, TEXT("here"));
     client_drop(client);
+    let_pass_ms(test, 200); /* so that the server sees an end and not a takeover */
     resume_and_expect(client, true, "right after the end of the connection");
 }
 

@@ -306,11 +306,11 @@ CASE(string_beyond_its_packet_is_refused, .v5 = "MQTT-4.13.1-1 MQTT-3.1.4-1",
     refusal_end(&refusal);
 }
 
-CASE(string_of_65535_bytes_is_taken, .v5 = "MQTT-4.7.3-3", .v311 = "MQTT-4.7.3-3",
+CASE(string_of_65535_bytes_is_taken, .v5 = "MQTT-4.7.3-4", .v311 = "MQTT-4.7.3-4",
      .sends = "a PUBLISH to a Topic Name of 65,535 bytes, and a SUBSCRIBE to the same",
      .allowed = "the message is delivered under the whole name, or refused with an error (a limit)",
-     .why = "A length of 0xFFFF must not be taken for something else or cut off. Servers may limit "
-            "topics, but have to say so.",
+     .why = "A length of 0xFFFF must not be taken for something else, and the name not be cut off. "
+            "Servers may limit topics.",
      .faults = "truncates_topics")
 {
     enum { LONGEST = 65535 };
