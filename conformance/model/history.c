@@ -151,6 +151,24 @@ static char *describe_subscribe(const struct step *step, const char *who, char *
     return line;
 }
 
+static const char *simple_text(enum step_kind kind)
+{
+    switch (kind) {
+    case STEP_DISCONNECT:
+        return "sends DISCONNECT";
+    case STEP_DROP:
+        return "loses its connection";
+    case STEP_WITHHOLD:
+        return "withholds its acknowledgements from now on";
+    case STEP_RESUME:
+        return "sends all acknowledgements, and further ones at once";
+    case STEP_FENCE:
+        return "waits for PINGRESP";
+    default:
+        return "";
+    }
+}
+
 char *step_describe(const struct step *step, char *line, size_t size)
 {
     const char *who = history_names[step->client];
@@ -173,17 +191,10 @@ char *step_describe(const struct step *step, char *line, size_t size)
     default:
         break;
     }
-    static const char *const simple[STEP_KIND_COUNT] = {
-        [STEP_DISCONNECT] = "%s sends DISCONNECT",
-        [STEP_DROP] = "the connection of %s breaks",
-        [STEP_WITHHOLD] = "%s withholds its acknowledgements from now on",
-        [STEP_RESUME] = "%s sends all acknowledgements, and further ones at once",
-        [STEP_FENCE] = "%s waits for PINGRESP",
-    };
     if (step->kind == STEP_OUTAGE)
         snprintf(line, size, "the server ends and starts again");
     else
-        snprintf(line, size, simple[step->kind], who);
+        snprintf(line, size, "%s %s", who, simple_text(step->kind));
     return line;
 }
 

@@ -199,19 +199,27 @@ static void remember_broken(struct player *player, struct actor *actor, struct b
     break_connection(player, actor);
 }
 
-/* PUBREL and PUBCOMP. */
-static void release(struct player *player, struct actor *actor, uint16_t packet_id)
+static void send_pubrel(struct actor *actor, uint16_t packet_id)
 {
-    client_send(actor->client,
-                &(struct packet){.type = PUBREL, .packet_id = packet_id, .omit_reason_code = true});
-    wait_for(player, actor, PUBCOMP, packet_id);
+    struct packet packet = {.type = PUBREL, .packet_id = packet_id, .omit_reason_code = true};
+    client_send(actor->client, &packet);
+}
+
+/* PUBREL and PUBCOMP. */
+static void release(struct player *player, struct actor *actor, const struct broken *broken)
+{
+    send_pubrel(actor, broken->packet_id);
+    wait_for(player, actor, PUBCOMP, broken->packet_id);
+    reference_publish_owned(player->reference, broken->message);
 }
 
 /* From behind PUBLISH to the end. */
 static void complete(struct player *player, struct actor *actor, struct broken broken, enum cut cut)
 {
-    if (broken.qos == 0)
+    if (broken.qos == 0) { /* so that it does not meet subscriptions that come later */
+        fence(player, actor);
         return;
+    }
     if (cut == CUT_AFTER_PUBLISH) {
         remember_broken(player, actor, broken, cut);
         return;
@@ -220,18 +228,14 @@ static void complete(struct player *player, struct actor *actor, struct broken b
         wait_for(player, actor, broken.qos == 1 ? PUBACK : PUBREC, broken.packet_id);
     if (answer.reason_code >= 0x80)
         return; /* refused: nobody is owed it */
-    reference_publish_owned(player->reference, broken.message);
-    if (broken.qos == 1)
-        return;
-    if (cut == CUT_AFTER_PUBREC) {
-        remember_broken(player, actor, broken, cut);
-    } else if (cut == CUT_AFTER_PUBREL) {
-        client_send(actor->client, &(struct packet){.type = PUBREL,
-                                                    .packet_id = broken.packet_id,
-                                                    .omit_reason_code = true});
-        remember_broken(player, actor, broken, cut);
+    if (broken.qos == 1) {
+        reference_publish_owned(player->reference, broken.message);
+    } else if (cut == CUT_NONE) {
+        release(player, actor, &broken);
     } else {
-        release(player, actor, broken.packet_id);
+        if (cut == CUT_AFTER_PUBREL)
+            send_pubrel(actor, broken.packet_id);
+        remember_broken(player, actor, broken, cut);
     }
 }
 
@@ -260,7 +264,7 @@ static void resume_publishing(struct player *player, struct actor *actor)
             client_publish_start(actor->client, &packet);
             complete(player, actor, broken, CUT_NONE);
         } else {
-            release(player, actor, broken.packet_id);
+            release(player, actor, &broken);
         }
     }
 }

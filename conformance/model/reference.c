@@ -14,6 +14,12 @@ struct message {
     bool retain, owned, was_cut;
 };
 
+/* Whether the server may take the message in only now: its connection broke before the answer. */
+static bool message_is_under_way(const struct message *message)
+{
+    return message->was_cut && !message->owned;
+}
+
 /* What a session is owed of one message. */
 struct owed {
     unsigned message;
@@ -21,6 +27,7 @@ struct owed {
     bool retained;    /* sent because of a subscription */
     bool may_retain_0, may_retain_1;
     bool must;       /* else it may come */
+    bool late;       /* subscribed to when the message was under way already */
     unsigned copies; /* at most so many */
     unsigned received;
     unsigned connection; /* of the session, when it was published */
@@ -232,17 +239,6 @@ static void owe_retained(struct reference *reference, struct session *session, u
     }
 }
 
-void reference_subscribed(struct reference *reference, unsigned client, unsigned filter,
-                          uint8_t options)
-{
-    struct session *session = &reference->sessions[client];
-    struct subscription *subscription = &session->subscriptions[filter];
-    unsigned handling = options >> 4;
-    if (handling == 0 || (handling == 1 && !subscription->exists))
-        owe_retained(reference, session, filter, options & 3);
-    *subscription = (struct subscription){.exists = true, .options = options};
-}
-
 void reference_unsubscribed(struct reference *reference, unsigned client, unsigned filter)
 {
     struct session *session = &reference->sessions[client];
@@ -291,6 +287,15 @@ static struct owed *owed_live(struct session *session, unsigned number)
     return NULL;
 }
 
+static void owed_join(struct owed *before, const struct owed *found, unsigned copies)
+{
+    before->qos_mask |= found->qos_mask;
+    before->may_retain_0 = before->may_retain_0 || found->may_retain_0;
+    before->may_retain_1 = before->may_retain_1 || found->may_retain_1;
+    before->must = found->must && !before->late;
+    before->copies = copies;
+}
+
 static void route(struct reference *reference, unsigned number, bool again)
 {
     for (unsigned client = 0; client < MODEL_CLIENTS; client++) {
@@ -305,14 +310,9 @@ static void route(struct reference *reference, unsigned number, bool again)
             *owed_add(session) = found;
         } else {
             /* Taken in then or now; at QoS 1 perhaps both times. */
-            before->qos_mask |= found.qos_mask;
-            before->may_retain_0 = before->may_retain_0 || found.may_retain_0;
-            before->may_retain_1 = before->may_retain_1 || found.may_retain_1;
-            before->must = found.must;
-            if (message_at(reference, number)->qos < 2)
-                before->copies += found.copies;
-            else if (found.copies > before->copies)
-                before->copies = found.copies;
+            unsigned more = message_at(reference, number)->qos < 2 ? before->copies : 0;
+            unsigned most = before->copies > found.copies ? before->copies : found.copies;
+            owed_join(before, &found, more > 0 ? more + found.copies : most);
         }
     }
 }
@@ -345,6 +345,37 @@ void reference_publish_owned(struct reference *reference, unsigned number)
     message->owned = true;
     if (message->retain)
         reference->retained[message->topic] = number;
+}
+
+/* A subscription of now may match a message that is still under way. */
+static void owe_late(struct reference *reference, unsigned client, unsigned number)
+{
+    struct session *session = &reference->sessions[client];
+    struct owed found = match(reference, client, number);
+    struct owed *before = owed_live(session, number);
+    if (found.copies == 0)
+        return;
+    found.must = false;
+    found.late = true;
+    if (before == NULL)
+        *owed_add(session) = found;
+    else
+        owed_join(before, &found, before->copies > found.copies ? before->copies : found.copies);
+}
+
+void reference_subscribed(struct reference *reference, unsigned client, unsigned filter,
+                          uint8_t options)
+{
+    struct session *session = &reference->sessions[client];
+    struct subscription *subscription = &session->subscriptions[filter];
+    unsigned handling = options >> 4;
+    if (handling == 0 || (handling == 1 && !subscription->exists))
+        owe_retained(reference, session, filter, options & 3);
+    *subscription = (struct subscription){.exists = true, .options = options};
+    for (unsigned number = 1; number <= reference->message_count; number++) {
+        if (message_is_under_way(message_at(reference, number)))
+            owe_late(reference, client, number);
+    }
 }
 
 /* ---- Deliveries ---- */
@@ -523,6 +554,21 @@ void reference_acknowledges(struct reference *reference, unsigned client, enum p
 
 /* ---- What is missing ---- */
 
+/* A copy with RETAIN 1 can be that of either of two reasons to send it, so they are counted
+ * together: whether fewer copies have come than there are reasons. */
+static bool is_missing(const struct session *session, unsigned message)
+{
+    unsigned reasons = 0, received = 0;
+    for (unsigned i = 0; i < session->owed_count; i++) {
+        const struct owed *owed = &session->owed[i];
+        if (owed->message != message)
+            continue;
+        reasons += owed->must;
+        received += owed->received;
+    }
+    return received < reasons;
+}
+
 const char *reference_owes(struct reference *reference, unsigned client)
 {
     struct session *session = &reference->sessions[client];
@@ -531,7 +577,8 @@ const char *reference_owes(struct reference *reference, unsigned client)
     for (unsigned i = 0; i < session->owed_count; i++) {
         const struct owed *owed = &session->owed[i];
         const struct message *message = message_at(reference, owed->message);
-        if (owed->must && owed->received == 0 && message->owned)
+        if (owed->must && owed->received == 0 && message->owned &&
+            is_missing(session, owed->message))
             return wrong(reference, "MQTT-4.5.0-1", "MQTT-4.5.0-1",
                          "message %u, published at QoS %u to %s and acknowledged, never came%s",
                          owed->message, message->qos, model_topics[message->topic],

@@ -48,7 +48,8 @@ unsigned reference_publish(struct reference *reference, unsigned client, unsigne
 void reference_publish_cut(struct reference *reference, unsigned message);
 /* It is about to leave again, with DUP, on a later connection of the same session. */
 void reference_publish_again(struct reference *reference, unsigned message);
-/* PUBACK, or PUBREC, came with success: the message is the server's. */
+/* PUBACK or PUBCOMP came: it has to go to whoever subscribed. (At QoS 2 a server may pass it on at
+ * PUBLISH or at PUBREL.) */
 void reference_publish_owned(struct reference *reference, unsigned message);
 
 /* PUBACK, PUBREC or PUBCOMP leaves for what this packet identifier stands for. */

@@ -285,6 +285,18 @@ static void a_broken_publish_at_qos_2_comes_once(void **state)
     assert_wrong(alice_sees(reference, message, 2, 8, false), "no more often");
 }
 
+static void a_broken_publish_may_meet_a_later_subscription(void **state)
+{
+    struct reference *reference = *state;
+    unsigned message = reference_publish(reference, BOB, TOPIC_A, 2, false);
+    reference_publish_cut(reference, message);
+    reference_subscribed(reference, ALICE, FILTER_A, 1);
+    assert_null(reference_owes(reference, ALICE));
+    assert_null(alice_sees(reference, message, 1, 7, false));
+    reference_acknowledges(reference, ALICE, PUBACK, 7);
+    assert_wrong(alice_sees(reference, message, 1, 8, false), "no more often");
+}
+
 static void filters_match_as_the_specification_says(void **state)
 {
     (void)state;
@@ -325,6 +337,7 @@ int main(void)
         STORY(no_local_and_retain_as_published),
         STORY(a_broken_publish_may_have_been_taken_in),
         STORY(a_broken_publish_at_qos_2_comes_once),
+        STORY(a_broken_publish_may_meet_a_later_subscription),
         cmocka_unit_test(filters_match_as_the_specification_says),
     };
     return cmocka_run_group_tests_name("conformance/reference", tests, NULL, NULL);

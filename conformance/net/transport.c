@@ -161,6 +161,10 @@ static void reclaim(struct transport *transport)
         return;
     }
     size_t left = transport->outbound.size - transport->outbound_sent;
+    if (left == 0) {
+        transport->outbound.size = transport->outbound_sent = 0;
+        return;
+    }
     if (transport->outbound_sent < left || left > READ_SIZE)
         return;
     memmove(transport->outbound.data, transport->outbound.data + transport->outbound_sent, left);
