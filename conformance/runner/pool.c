@@ -26,8 +26,32 @@ struct pool {
     struct job *ended, **ended_last; /* not yet told to the caller */
     struct worker *workers;
     unsigned present, abandoned; /* workers */
-    bool stopping;
+    unsigned astray;             /* of the abandoned, those that have not come back */
+    bool stopping, left;         /* `left`: the caller has, so the last one astray frees it */
 };
+
+static void pool_free(struct pool *pool)
+{
+    while (pool->workers) {
+        struct worker *worker = pool->workers;
+        pool->workers = worker->next;
+        free(worker);
+    }
+    pthread_attr_destroy(&pool->attributes);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+}
+
+/* Gives the mutex back. */
+static void come_back_late(struct pool *pool)
+{
+    pool->astray--;
+    bool last = pool->left && pool->astray == 0;
+    pthread_mutex_unlock(&pool->mutex);
+    if (last)
+        pool_free(pool);
+}
 
 static void *work(void *argument)
 {
@@ -44,8 +68,7 @@ static void *work(void *argument)
         pool->settings.run(pool->settings.context, job, &outcome);
         pthread_mutex_lock(&pool->mutex);
         if (worker->abandoned) {
-            /* The pool's end leaves its memory to those that it left behind. */
-            pthread_mutex_unlock(&pool->mutex);
+            come_back_late(pool);
             outcome_free(&outcome);
             return NULL;
         }
@@ -93,6 +116,7 @@ static void abandon(struct pool *pool, struct worker *worker)
     worker->abandoned = true;
     worker->job = NULL;
     pool->abandoned++;
+    pool->astray++;
     pool->present--;
 }
 
@@ -225,19 +249,6 @@ static struct pool *pool_new(struct job **jobs, unsigned count,
     return pool;
 }
 
-static void pool_free(struct pool *pool)
-{
-    while (pool->workers) {
-        struct worker *worker = pool->workers;
-        pool->workers = worker->next;
-        free(worker);
-    }
-    pthread_attr_destroy(&pool->attributes);
-    pthread_cond_destroy(&pool->changed);
-    pthread_mutex_destroy(&pool->mutex);
-    free(pool);
-}
-
 unsigned pool_run(struct job **jobs, unsigned count, const struct pool_settings *settings)
 {
     if (count == 0)
@@ -253,8 +264,10 @@ unsigned pool_run(struct job **jobs, unsigned count, const struct pool_settings 
         settings->threads_are(settings->context, pool->present);
     watch(pool);
     unsigned abandoned = pool->abandoned;
+    pool->left = true;
+    bool last = pool->astray == 0;
     pthread_mutex_unlock(&pool->mutex);
-    if (abandoned == 0)
+    if (last)
         pool_free(pool);
     return abandoned;
 }
