@@ -23,12 +23,11 @@ static struct packet sized(struct test *test, struct text topic, uint8_t qos, si
 }
 
 static struct client *limited_subscriber(struct test *test, const char *role, struct text topic,
-                                         uint16_t receive_maximum, uint32_t most, uint8_t qos)
+                                         uint32_t most, uint8_t qos)
 {
     struct client *client = client_new(test, role);
     struct packet connect = connect_of(client);
     property_add(&connect.properties, SESSION_EXPIRY_INTERVAL, EXCHANGE_EXPIRY_S);
-    property_add(&connect.properties, RECEIVE_MAXIMUM, receive_maximum);
     property_add(&connect.properties, MAXIMUM_PACKET_SIZE, most);
     client_connect_ok(client, &connect);
     client_subscribe(client, topic, qos);
@@ -50,7 +49,7 @@ CASE(packets_up_to_maximum_packet_size_are_sent, .v5 = "MQTT-3.1.2-24 MQTT-4.5.0
     struct client *publisher = client_connected(test, "publisher");
     uint8_t most = exchange_qos(test, 2);
     for (unsigned i = 0; i < LIMITS; i++) {
-        struct client *client = limited_subscriber(test, "client", topic, 65535, limits[i], most);
+        struct client *client = limited_subscriber(test, "client", topic, limits[i], most);
         for (uint8_t qos = 0; qos <= most; qos++) {
             for (unsigned less = 0; less < 2; less++) {
                 struct packet publish = sized(test, topic, qos, limits[i] - less, false);
@@ -76,7 +75,7 @@ CASE(packets_above_maximum_packet_size_are_not_sent, .v5 = "MQTT-3.1.2-24 MQTT-3
     struct client *publisher = client_connected(test, "publisher");
     struct client *unlimited = exchange_subscriber(test, "unlimited", topic, 0);
     for (unsigned i = 0; i < LIMITS; i++) {
-        struct client *client = limited_subscriber(test, "client", topic, 65535, limits[i], most);
+        struct client *client = limited_subscriber(test, "client", topic, limits[i], most);
         for (uint8_t qos = 0; qos <= most; qos++) {
             struct packet publish = sized(test, topic, qos, limits[i] + 1, true);
             client_publish_packet(publisher, &publish);
@@ -99,7 +98,7 @@ CASE(properties_count_for_maximum_packet_size, .v5 = "MQTT-3.1.2-24 MQTT-3.1.2-2
 {
     enum { MOST = 200 };
     struct text topic = topic_of(test, "x"), identified = topic_of(test, "identified");
-    struct client *client = limited_subscriber(test, "client", topic, 65535, MOST, 0);
+    struct client *client = limited_subscriber(test, "client", topic, MOST, 0);
     struct client *publisher = client_connected(test, "publisher");
     struct packet publish = sized(test, topic, 0, MOST, false);
     client_publish_packet(publisher, &publish);

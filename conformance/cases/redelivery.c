@@ -183,7 +183,7 @@ CASE(pubrec_lost_with_the_connection, .v5 = "MQTT-4.4.0-1 MQTT-4.3.3-4", .v311 =
               "back",
      .allowed = "PUBREL if the server has read the PUBREC, else PUBLISH with DUP; under the same "
                 "identifier, and the exchange can be ended",
-     .faults = "forgets_pubrel")
+     .faults = "forgets_session")
 {
     need_qos(test, 2);
     struct text topic = topic_of(test, "x");
