@@ -99,9 +99,10 @@ static void load_subscription(void *context, uint64_t incarnation,
     if (session == NULL || session->incarnation != incarnation)
         return;
     struct subscription *subscription;
+    uint64_t version;
     enum status status =
         subscription_restore(&loading->broker->workers[session->home], session, row->topic_filter,
-                             row->options, row->identifier, &subscription);
+                             row->options, row->identifier, &subscription, &version);
     if (status == STATUS_NO_MEMORY)
         loading->status = status;
     if (status == STATUS_INVALID) {
@@ -109,6 +110,8 @@ static void load_subscription(void *context, uint64_t incarnation,
                  session_name(session));
         return;
     }
+    if (status == STATUS_OK)
+        subscription->recorded = true;
     loading->subscriptions++;
 }
 

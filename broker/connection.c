@@ -206,7 +206,7 @@ void connection_event(struct connection *connection, uint8_t event, uint8_t reas
 /* Not read, for a reason of the broker's. */
 static bool held_back(const struct connection *connection)
 {
-    return connection->waiting >= WAITING_HIGH ||
+    return connection->waiting >= WAITING_HIGH || connection->unanswered_filters >= WAITING_HIGH ||
            (connection->records && worker_is_overloaded(connection->worker));
 }
 

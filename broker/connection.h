@@ -40,6 +40,7 @@ struct connection {
     uint32_t keep_alive_ms;               /* one and a half times; 0: none */
     uint32_t received_unacknowledged; /* its QoS 1 and 2 PUBLISHes against our Receive Maximum */
     uint32_t waiting;                 /* entries of this connection in the waiting queue */
+    uint32_t unanswered_filters;      /* of its SUBSCRIBEs and UNSUBSCRIBEs that wait for a round */
     uint64_t last_packet_ms;
     struct worker_timer timer; /* CONNECT, keep alive, linger: one at a time */
     struct buffer input;       /* the part of a packet that has come so far */
@@ -135,5 +136,9 @@ void publish_handle(struct connection *connection, struct publish *publish);
 void publish_handle_pubrel(struct connection *connection, const struct acknowledgement *pubrel);
 void subscribe_handle(struct connection *connection, const struct subscribe *subscribe);
 void unsubscribe_handle(struct connection *connection, const struct unsubscribe *unsubscribe);
+/* Answers what waited for the round that has just been done. */
+void subscribe_round_done(struct worker *worker);
+/* Forgets what waits: the worker has ended. */
+void subscribe_discard(struct worker *worker);
 
 #endif

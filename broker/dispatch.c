@@ -146,6 +146,7 @@ bool dispatch_collect(struct worker *worker, const struct store_message *message
     const struct route *route = route_find(worker->routes, message->topic);
     if (route == NULL || !scratch_reserve(worker, route->target_count + route->group_count))
         return false;
+    out->version = route->version;
     for (uint32_t i = 0; i < route->target_count; i++) {
         const struct route_target *target = &route->targets[i];
         struct route_target mine;
@@ -289,14 +290,16 @@ static bool delivered_to(const struct delivery *deliveries, uint32_t count, uint
     return false;
 }
 
-/* Someone subscribed after the message was routed and read the retained messages before this one
- * was among them: found by asking again now that it is. Each gets a copy recorded on its own. */
-static void deliver_missed(struct worker *worker, struct message *message,
-                           const struct delivery *routed, uint32_t routed_count)
+/* While the message waited for the disk others have subscribed, and may have read the retained
+ * messages: they get a copy recorded on its own. Returns the version of the index as of which
+ * nobody is left out. */
+static uint64_t deliver_missed(struct worker *worker, struct message *message,
+                               const struct delivery *routed, uint32_t routed_count,
+                               uint64_t version)
 {
     struct collection found;
     if (!dispatch_collect(worker, &message->stored, &found))
-        return;
+        return version;
     dispatch_free(found.extras); /* shared subscriptions get no retained messages */
     found.extras = NULL;
     struct message *copy = message_copy(&message->stored);
@@ -314,7 +317,7 @@ static void deliver_missed(struct worker *worker, struct message *message,
         kept++;
     }
     if (copy == NULL)
-        return;
+        return version;
     found.count = kept;
     found.owed_count = owed;
     copy->stored.retain = false; /* the retained set has it already */
@@ -322,32 +325,37 @@ static void deliver_missed(struct worker *worker, struct message *message,
     copy->stored.retain = true;
     dispatch_run(worker, copy, worker->deliveries, kept);
     message_drop(copy, 1);
+    return found.version;
 }
 
-/* Makes it the retained message of its topic (rule 10). `version` is the index's before it was
- * routed. */
+/* Makes it the retained message of its topic, with the version of the index that tells subscribers
+ * whether they get it live (rule 10, docs/ordering.md). One that is older than what the topic has
+ * by now is nobody's retained message any more. */
 static void retain(struct worker *worker, struct message *message, uint64_t version,
                    const struct delivery *routed, uint32_t routed_count)
 {
-    if (retained_set(worker->broker->retained, message) != STATUS_OK)
+    const struct broker *broker = worker->broker;
+    bool waited = topic_index_version(broker->index) != version;
+#ifdef SEEDED_BUG_MISSED_BY_RETAINED
+    waited = false;
+#endif
+    if (waited && retained_number(broker->retained, message->stored.topic) < message->stored.number)
+        version = deliver_missed(worker, message, routed, routed_count, version);
+    message->routed_version = version;
+    if (retained_set(broker->retained, message) != STATUS_OK)
         log_line(LOG_ERROR, "out of memory: a retained message is in the store only, until the "
                             "next start");
-#ifdef SEEDED_BUG_MISSED_BY_RETAINED
-    version = topic_index_version(worker->broker->index);
-#endif
-    if (topic_index_version(worker->broker->index) != version)
-        deliver_missed(worker, message, routed, routed_count);
 }
 
 struct dispatch *dispatch_new(const struct worker *worker, struct message *message,
-                              const struct collection *found, uint64_t version)
+                              const struct collection *found)
 {
     struct dispatch *dispatch =
         malloc(sizeof *dispatch + found->count * sizeof dispatch->deliveries[0]);
     CHECK(dispatch != NULL); /* it is recorded: forgetting it would lose it until a restart */
     message_hold(message, 1);
     dispatch->message = message;
-    dispatch->index_version = version;
+    dispatch->version = found->version;
     dispatch->extras = found->extras;
     dispatch->count = found->count;
     if (found->count > 0)
@@ -364,7 +372,7 @@ void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch)
     dispatch->count = 0; /* the identifiers go with the deliveries */
     dispatch_run(worker, message, dispatch->deliveries, count);
     if (message->stored.retain)
-        retain(worker, message, dispatch->index_version, dispatch->deliveries, count);
+        retain(worker, message, dispatch->version, dispatch->deliveries, count);
     dispatch_extras(worker, dispatch->extras);
     dispatch->extras = NULL;
     dispatch_free(dispatch);
@@ -383,23 +391,21 @@ void dispatch_extras(struct worker *worker, struct dispatch *extras)
 void dispatch_message(struct worker *worker, struct message *message)
 {
     struct collection found;
-    uint64_t version = topic_index_version(worker->broker->index);
     if (!dispatch_collect(worker, &message->stored, &found)) {
         log_line(LOG_ERROR, "out of memory: a message is not delivered");
         return;
     }
     dispatch_record(worker, message, &found, 0, 0);
-    dispatch_carry_out(worker, dispatch_new(worker, message, &found, version));
+    dispatch_carry_out(worker, dispatch_new(worker, message, &found));
 }
 
 void dispatch_volatile(struct worker *worker, struct message *message)
 {
     struct collection found;
-    uint64_t version = topic_index_version(worker->broker->index);
     if (!dispatch_collect(worker, &message->stored, &found))
         return;
     message->stored.number = ++worker->volatile_number; /* below all that the store gives out */
-    dispatch_carry_out(worker, dispatch_new(worker, message, &found, version));
+    dispatch_carry_out(worker, dispatch_new(worker, message, &found));
 }
 
 void dispatch_retained_to(struct worker *worker, struct session *session, struct message *retained,

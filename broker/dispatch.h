@@ -14,6 +14,7 @@ struct collection {
     uint32_t refused; /* of `count`: for sessions without room, to be told so */
     uint32_t full;    /* sessions whose queue has no room (rule 22) */
     bool urgent;
+    uint64_t version;        /* of the topic index as of which it was found */
     struct dispatch *extras; /* further copies for the same sessions, by shared subscriptions */
 };
 
@@ -36,7 +37,7 @@ void dispatch_deliver(struct worker *worker, struct message *message, struct del
 /* A routed message that waits for the disk before it is delivered. */
 struct dispatch {
     struct message *message; /* one reference */
-    uint64_t index_version;  /* of the topic index when it was routed */
+    uint64_t version;        /* of the topic index as of which it was routed */
     struct dispatch *extras; /* to be carried out behind it */
     uint32_t count;
     struct delivery deliveries[];
@@ -44,7 +45,7 @@ struct dispatch {
 
 /* Of what the scratch holds. */
 struct dispatch *dispatch_new(const struct worker *worker, struct message *message,
-                              const struct collection *found, uint64_t version);
+                              const struct collection *found);
 /* Delivers what has been recorded, and retains it where it says so. Takes the dispatch. */
 void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch);
 void dispatch_extras(struct worker *worker, struct dispatch *extras);

@@ -372,7 +372,7 @@ static uint8_t success_of(const struct connection *connection, const struct coll
 
 /* QoS 0 and 1: delivered at once; PUBACK when it can no longer be lost [MQTT-4.3.2-4]. */
 static void accept_now(struct connection *connection, const struct publish *publish,
-                       struct message *message, const struct collection *found, uint64_t version)
+                       struct message *message, const struct collection *found)
 {
     struct worker *worker = connection->worker;
     bool recorded = dispatch_record(worker, message, found, 0, 0);
@@ -383,7 +383,7 @@ static void accept_now(struct connection *connection, const struct publish *publ
         lsn = 0;
 #endif
     if (publish->retain)
-        dispatch_carry_out(worker, dispatch_new(worker, message, found, version));
+        dispatch_carry_out(worker, dispatch_new(worker, message, found));
     else {
         dispatch_run(worker, message, worker->deliveries, found->count);
         dispatch_extras(worker, found->extras);
@@ -397,7 +397,7 @@ static void accept_now(struct connection *connection, const struct publish *publ
 
 /* QoS 2: recorded first; ROUTE and PUBREC when the store has it [MQTT-4.3.3-8]. */
 static void accept_qos2(struct connection *connection, const struct publish *publish,
-                        struct message *message, const struct collection *found, uint64_t version)
+                        struct message *message, const struct collection *found)
 {
     struct worker *worker = connection->worker;
     struct session *session = connection->session;
@@ -407,7 +407,7 @@ static void accept_qos2(struct connection *connection, const struct publish *pub
     uint64_t inbound = session_is_stored(session) ? session->incarnation : 0;
     bool recorded = dispatch_record(worker, message, found, inbound, publish->packet_identifier);
     connection->records |= recorded;
-    struct dispatch *dispatch = dispatch_new(worker, message, found, version);
+    struct dispatch *dispatch = dispatch_new(worker, message, found);
 #ifdef SEEDED_BUG_ROUTE_EARLY
     dispatch_run(worker, message, dispatch->deliveries, dispatch->count);
     dispatch->count = 0;
@@ -450,7 +450,6 @@ static void accept(struct connection *connection, const struct publish *publish)
 {
     struct worker *worker = connection->worker;
     struct collection found;
-    uint64_t version = topic_index_version(worker->broker->index);
     struct message *message = message_of(worker, connection, publish);
     if (message == NULL || !dispatch_collect(worker, &message->stored, &found)) {
         if (message != NULL)
@@ -467,9 +466,9 @@ static void accept(struct connection *connection, const struct publish *publish)
         worker_drop(worker, connection->session, DROP_STORE_REFUSED);
         refuse(connection, publish, REASON_QUOTA_EXCEEDED);
     } else if (publish->qos == 2)
-        accept_qos2(connection, publish, message, &found, version);
+        accept_qos2(connection, publish, message, &found);
     else
-        accept_now(connection, publish, message, &found, version);
+        accept_now(connection, publish, message, &found);
     message_drop(message, 1);
 }
 

@@ -15,7 +15,8 @@ struct queued {
     uint32_t group; /* as in struct delivery */
     uint8_t qos;
     bool retain;
-    bool owed; /* the store has a row */
+    bool owed;    /* the store has a row */
+    bool patient; /* as in struct delivery */
 };
 
 struct queue {

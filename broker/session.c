@@ -169,8 +169,7 @@ static void subscriptions_fini(struct worker *worker, struct session *session)
         struct subscription *subscription = session->subscriptions[i];
         if (subscription == NULL)
             continue;
-        topic_index_remove(worker->broker->index, subscription->entry);
-        free(subscription);
+        subscription_end(worker, subscription);
     }
     free(session->subscriptions);
     session->subscriptions = NULL;
@@ -499,7 +498,7 @@ enum status session_subscription_add(struct session *session, const struct hash_
 }
 
 void session_subscription_remove(struct session *session, const struct hash_key *key,
-                                 struct subscription *subscription)
+                                 const struct subscription *subscription)
 {
     uint32_t mask = session->subscription_capacity - 1;
     struct bytes filter = bytes_of(subscription->filter, subscription->filter_size);
@@ -516,7 +515,6 @@ void session_subscription_remove(struct session *session, const struct hash_key 
     }
     session->subscriptions[hole] = NULL;
     session->subscription_count--;
-    free(subscription);
 }
 
 const char *session_name(const struct session *session)

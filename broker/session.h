@@ -23,12 +23,14 @@ enum {
 };
 
 struct subscription {
-    struct topic_index_entry *entry;
+    struct topic_index_entry *entry; /* NULL: it has ended, and a SUBSCRIBE still names it */
     uint32_t identifier;
+    uint32_t unanswered; /* SUBSCRIBEs that name it and wait for a round */
+    uint16_t filter_size;
     uint8_t options;
     bool wants_retained; /* while its SUBSCRIBE is handled */
-    uint16_t filter_size;
-    uint8_t filter[]; /* as in the SUBSCRIBE */
+    bool recorded;       /* the store has it */
+    uint8_t filter[];    /* as in the SUBSCRIBE */
 };
 
 struct session_will {
@@ -118,13 +120,15 @@ struct subscription *session_subscription(const struct session *session, const s
 enum status MUST_USE session_subscription_add(struct session *session, const struct hash_key *key,
                                               struct subscription *subscription /* takes */);
 void session_subscription_remove(struct session *session, const struct hash_key *key,
-                                 struct subscription *subscription /* takes */);
+                                 const struct subscription *subscription);
 
 /* Makes a subscription, in the index and in the session: on SUBSCRIBE, and at start for one from
- * the store. subscribe.c. */
+ * the store. `*out_version`: the version of the index that has it first. subscribe.c. */
 enum status MUST_USE subscription_restore(struct worker *worker, struct session *session,
                                           struct bytes text, uint8_t options, uint32_t identifier,
-                                          struct subscription **out);
+                                          struct subscription **out, uint64_t *out_version);
+/* Takes it out of the index and frees it, now or when its SUBSCRIBE is answered. */
+void subscription_end(struct worker *worker, struct subscription *subscription /* takes */);
 
 /* Printable client identifier; a buffer of the thread's, valid until the next call. */
 const char *session_name(const struct session *session);

@@ -158,13 +158,19 @@ static void parcel_discard(struct parcel *parcel)
         }                                                                                          \
     } while (0)
 
+/* The last parcel for a worker, to be added to. */
+static struct parcel *parcel_for(struct worker *worker, unsigned home)
+{
+    struct outbox *outbox = &worker->outboxes[home];
+    if (outbox->last == NULL || outbox->last->connection != NULL)
+        return parcel_append(worker, outbox);
+    return outbox->last;
+}
+
 void worker_post(struct worker *worker, unsigned home, struct message *message,
                  const struct delivery *deliveries, uint32_t count)
 {
-    struct outbox *outbox = &worker->outboxes[home];
-    struct parcel *parcel = outbox->last;
-    if (parcel == NULL || parcel->connection != NULL)
-        parcel = parcel_append(worker, outbox);
+    struct parcel *parcel = parcel_for(worker, home);
     GROW(parcel->deliveries, parcel->delivery_capacity, parcel->delivery_count + count);
     memcpy(parcel->deliveries + parcel->delivery_count, deliveries, count * sizeof *deliveries);
     parcel->delivery_count += count;
@@ -176,6 +182,35 @@ void worker_post(struct worker *worker, unsigned home, struct message *message,
 void worker_post_connection(struct worker *worker, unsigned home, struct connection *connection)
 {
     parcel_append(worker, &worker->outboxes[home])->connection = connection;
+}
+
+static void begin_round(struct worker *worker)
+{
+    worker->round++;
+    for (unsigned i = 0; i < worker->broker->worker_count; i++) {
+        if (i == worker->index)
+            continue;
+        parcel_for(worker, i)->asks = true;
+        worker->unanswered++;
+    }
+}
+
+uint64_t worker_round(struct worker *worker)
+{
+    if (worker->unanswered > 0)
+        return worker->round + 1; /* the one under way may have been answered too early for this */
+    begin_round(worker);
+    return worker->round;
+}
+
+static void round_answered(struct worker *worker)
+{
+    CHECK(worker->unanswered > 0);
+    if (--worker->unanswered > 0)
+        return;
+    subscribe_round_done(worker);
+    if (!list_empty(&worker->subscribing))
+        begin_round(worker);
 }
 
 /* Posts what has been gathered. What finds no room stays, and sockets are not read meanwhile. */
@@ -216,7 +251,7 @@ static void post_all(struct worker *worker)
         atomic_store(&worker->wants_room, false);
 }
 
-static void open_parcel(struct worker *worker, struct parcel *parcel)
+static void open_parcel(struct worker *worker, unsigned from, struct parcel *parcel)
 {
     if (parcel->connection != NULL) {
         connection_adopt(worker, parcel->connection);
@@ -233,6 +268,10 @@ static void open_parcel(struct worker *worker, struct parcel *parcel)
         message_drop(parcel->groups[i].message, 1);
         deliveries += parcel->groups[i].count;
     }
+    if (parcel->asks)
+        parcel_for(worker, from)->answers = true;
+    if (parcel->answers)
+        round_answered(worker);
     parcel_free(parcel);
 }
 
@@ -242,7 +281,7 @@ static void open_mail(struct worker *worker, const size_t *pending)
 {
     for (unsigned i = 0; i < worker->broker->worker_count; i++) {
         for (size_t n = 0; n < pending[i]; n++)
-            open_parcel(worker, mailbox_take(worker->inboxes[i]));
+            open_parcel(worker, i, mailbox_take(worker->inboxes[i]));
         if (pending[i] > 0 && atomic_load(&worker->broker->workers[i].wants_room))
             worker_wake(&worker->broker->workers[i]);
     }
@@ -515,6 +554,7 @@ enum status worker_init(struct worker *worker, struct broker *broker, unsigned i
     list_init(&worker->unflushed);
     list_init(&worker->free_sessions);
     list_init(&worker->started);
+    list_init(&worker->subscribing);
     worker->routes = route_cache_new(broker->index, ROUTE_CACHE_SIZE);
     worker->inboxes = calloc(broker->worker_count, sizeof(struct mailbox *));
     worker->outboxes = calloc(broker->worker_count, sizeof *worker->outboxes);
@@ -571,6 +611,7 @@ void worker_fini(struct worker *worker)
     for (struct list *node; (node = list_pop(&worker->connections)) != NULL;)
         connection_free(CONTAINER_OF(node, struct connection, all));
     waiting_fini(worker);
+    subscribe_discard(worker);
     for (uint32_t i = 0; i < worker->sessions.capacity; i++) {
         while (worker->sessions.buckets[i] != NULL)
             session_forget(worker, worker->sessions.buckets[i]);

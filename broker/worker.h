@@ -47,13 +47,14 @@ struct delivery {
     bool retain;
     bool owed;    /* the store has a row for it */
     bool refused; /* the session's queue is full: its home is told, and counts it */
-    bool patient; /* QoS 0 that waits for the socket: a retained message that was asked for */
+    bool patient; /* a retained message that was asked for: at QoS 0 it waits for the socket */
 };
 
 /* What one worker sends another: deliveries, grouped by message; or a connection that lives there.
- */
+ * Behind the deliveries, a round: see worker_round(). */
 struct parcel {
     struct connection *connection; /* moved; or NULL */
+    bool asks, answers;
     struct delivery *deliveries;
     uint32_t delivery_count, delivery_capacity;
     struct parcel_group {
@@ -141,6 +142,9 @@ struct worker {
     struct list connections;  /* all of them */
     struct list ready;        /* connections with input left to read */
     struct list unflushed;    /* connections with output of this turn */
+    struct list subscribing;  /* see subscribe.c */
+    uint64_t round;           /* the last that was begun */
+    unsigned unanswered;      /* workers that have not answered it */
     struct mailbox **inboxes; /* from each worker */
     struct outbox *outboxes;  /* to each worker */
     bool has_letters;         /* posted to an outbox since post_all */
@@ -219,6 +223,17 @@ static inline void worker_timer_cancel(struct worker *worker, struct worker_time
 void worker_post(struct worker *worker, unsigned home, struct message *message,
                  const struct delivery *deliveries, uint32_t count);
 void worker_post_connection(struct worker *worker, unsigned home, struct connection *connection);
+
+/* A round: every other worker is asked, through its mailbox, and answers behind all that it has
+ * sent here. When it is done, whatever another worker was at when the round was asked for has been
+ * carried out in full, and what it had for sessions of this worker has arrived. Returns the number
+ * of the round to wait for, and there is never more than one under way: who asks meanwhile waits
+ * for the next. subscribe_round_done() is called. */
+uint64_t worker_round(struct worker *worker);
+static inline bool worker_round_is_done(const struct worker *worker, uint64_t round)
+{
+    return round < worker->round || (round == worker->round && worker->unanswered == 0);
+}
 
 /* A message was handed to the store, and is let go of by it: its `release`. */
 void worker_recorded(struct worker *worker, const struct message *message);

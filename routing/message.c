@@ -18,6 +18,7 @@ struct message *message_new(struct bytes topic, struct bytes properties, struct 
         .properties = bytes_of(properties_at, properties.size),
         .payload = bytes_of(payload_at, payload.size),
     };
+    message->routed_version = 0;
     atomic_init(&message->references, 1);
     return message;
 }

@@ -2,7 +2,7 @@
  *
  * Any thread may hold and drop references; the bytes never change after message_new.
  * `stored.number` is set once, by the publisher's worker, before another thread can see the
- * message. */
+ * message, and `routed_version` before it is retained. */
 #ifndef BROKER_MESSAGE_H
 #define BROKER_MESSAGE_H
 
@@ -13,6 +13,9 @@
 
 struct message {
     struct store_message stored; /* its bytes point behind the struct */
+    /* Of a retained message: the topic index's version that it was routed as of. A subscription no
+     * younger than that gets it as a live one. 0: from the store. */
+    uint64_t routed_version;
     _Atomic uint32_t references;
 };
 

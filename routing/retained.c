@@ -308,6 +308,25 @@ enum status retained_set(struct retained *retained, struct message *message)
     return set_message(retained, message);
 }
 
+/* ---- One topic ---- */
+
+static uint64_t state_of(const struct retained *retained, struct bytes topic)
+{
+    const struct place *place = find(retained, topic);
+    return place != NULL ? atomic_load_explicit(&place->state, memory_order_acquire) : NEVER;
+}
+
+bool retained_is_current(const struct retained *retained, const struct message *message)
+{
+    return state_of(retained, message->stored.topic) == (uintptr_t)message;
+}
+
+uint64_t retained_number(const struct retained *retained, struct bytes topic)
+{
+    uint64_t state = state_of(retained, topic);
+    return state != GONE ? number_of(state) : 0;
+}
+
 /* ---- Matching ---- */
 
 /* A place whose children are being walked. */

@@ -23,6 +23,13 @@ enum status MUST_USE retained_set(struct retained *retained, struct message *mes
 void retained_match(struct retained *retained, struct bytes filter,
                     void (*visit)(void *context, struct message *message), void *context);
 
+/* Whether this very message is the one of its topic now. */
+bool retained_is_current(const struct retained *retained, const struct message *message);
+
+/* The number of the message that the topic has, or of the removal of its last one; 0: neither is
+ * known. */
+uint64_t retained_number(const struct retained *retained, struct bytes topic);
+
 /* How many removals decide by their number against messages that are set late; 16384 at first. */
 void retained_limit_removals(struct retained *retained, uint32_t limit);
 

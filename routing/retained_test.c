@@ -99,6 +99,27 @@ static void higher_number_stays_whatever_comes_later(void **state)
     retained_free(retained);
 }
 
+static void topic_tells_which_message_it_has_and_since_which_number_it_has_none(void **state)
+{
+    struct retained *retained = retained_new(&KEY);
+    struct bytes topic = bytes_of_text("a/b");
+    assert_int_equal(retained_number(retained, topic), 0);
+    struct message *message = message_new(topic, bytes_of(NULL, 0), bytes_of_text("x"));
+    message->stored.number = 7;
+    assert_false(retained_is_current(retained, message));
+    assert_int_equal(retained_set(retained, message), STATUS_OK);
+    assert_true(retained_is_current(retained, message));
+    assert_int_equal(retained_number(retained, topic), 7);
+    assert_int_equal(retained_number(retained, bytes_of_text("a")), 0);
+    set(retained, "a/b", "", 8);
+    assert_false(retained_is_current(retained, message));
+    assert_int_equal(retained_number(retained, topic), 8);
+    set(retained, "a/b", "x", 9);
+    assert_false(retained_is_current(retained, message));
+    message_drop(message, 1);
+    retained_free(retained);
+}
+
 static void filters_find_what_they_match(void **state)
 {
     static const struct {
@@ -490,6 +511,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(last_message_of_a_topic_is_kept),
         cmocka_unit_test(higher_number_stays_whatever_comes_later),
+        cmocka_unit_test(topic_tells_which_message_it_has_and_since_which_number_it_has_none),
         cmocka_unit_test(filters_find_what_they_match),
         cmocka_unit_test(deepest_topic_is_kept_and_matched),
         cmocka_unit_test(random_sets_agree_with_brute_force),

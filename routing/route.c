@@ -20,6 +20,7 @@ enum {
      * about as long as making 64 bytes of a route. */
     CHANGES_AT_LEAST = 16,
     CHANGES_PER_BYTES = 64,
+    ATTEMPTS = 3,
 };
 
 /* A target without its No Local subscriptions. */
@@ -32,7 +33,6 @@ struct without_no_local {
 struct remembered {
     struct route route;
     const struct without_no_local *without;
-    uint64_t version;
     size_t size; /* of the allocation */
     uint32_t without_count;
     uint16_t topic_size;
@@ -314,9 +314,8 @@ static struct remembered *build(struct route_cache *cache, struct bytes topic, u
         .identifiers = (uint32_t *)(base + identifiers_at),
     };
     *out = (struct remembered){
-        .route = {counts.targets, found->group_count, parts.targets, parts.groups},
+        .route = {version, counts.targets, found->group_count, parts.targets, parts.groups},
         .without = parts.without,
-        .version = version,
         .size = size,
         .without_count = counts.without,
         .topic_size = (uint16_t)topic.size,
@@ -347,12 +346,33 @@ static void sweep(struct route_cache *cache, const struct remembered *keep)
     }
 }
 
+/* The route as of one version: never older than it says, by taking the version before matching, and
+ * never newer, by doing it again when a change that concerns it has begun meanwhile. When that goes
+ * on, for a topic to which many subscribe now, changes have to wait once. */
+static struct remembered *build_exact(struct route_cache *cache, struct bytes topic)
+{
+    for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+        uint64_t version = topic_index_version(cache->index);
+        struct remembered *made = build(cache, topic, version);
+        uint64_t begun = topic_index_begun(cache->index);
+#ifdef SEEDED_BUG_ROUTE_OF_TWO_VERSIONS
+        begun = version;
+#endif
+        if (made == NULL || begun == version ||
+            !topic_index_changes_concern(cache->index, version, begun, topic))
+            return made;
+        free(made);
+    }
+    topic_index_hold(cache->index);
+    struct remembered *made = build(cache, topic, topic_index_version(cache->index));
+    topic_index_release(cache->index);
+    return made;
+}
+
 static const struct route *find_anew(struct route_cache *cache, struct bytes topic, uint64_t hash,
                                      struct set *set, unsigned way)
 {
-    /* Before matching: a remembered route is never older than it says. */
-    uint64_t version = topic_index_version(cache->index);
-    struct remembered *made = build(cache, topic, version);
+    struct remembered *made = build_exact(cache, topic);
     if (made == NULL)
         return NULL;
     for (unsigned i = 0; way == WAYS && i < WAYS; i++)
@@ -372,12 +392,12 @@ static const struct route *find_anew(struct route_cache *cache, struct bytes top
 /* Looks at each change since the route was made, as long as that costs less than making it. */
 static bool outlives_changes(struct route_cache *cache, struct remembered *route, uint64_t version)
 {
-    uint64_t changes = version - route->version;
+    uint64_t changes = version - route->route.version;
     if (changes > CHANGES_AT_LEAST + route->size / CHANGES_PER_BYTES ||
-        topic_index_changes_concern(cache->index, route->version, version,
+        topic_index_changes_concern(cache->index, route->route.version, version,
                                     bytes_of(route->topic, route->topic_size)))
         return false;
-    route->version = version;
+    route->route.version = version;
     return true;
 }
 
@@ -392,7 +412,7 @@ const struct route *route_find(struct route_cache *cache, struct bytes topic_nam
             memcmp(route->topic, topic_name.data, topic_name.size) != 0)
             continue;
         uint64_t version = topic_index_version(cache->index);
-        if (route->version == version || outlives_changes(cache, route, version))
+        if (route->route.version == version || outlives_changes(cache, route, version))
             return &route->route;
         break;
     }

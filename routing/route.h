@@ -28,6 +28,7 @@ struct route_group { /* one shared subscription: one of its members gets the mes
 };
 
 struct route {
+    uint64_t version; /* of the index: of its subscriptions neither one more nor one less */
     uint32_t target_count, group_count;
     const struct route_target *targets; /* sorted by home, then session */
     const struct route_group *groups;

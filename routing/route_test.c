@@ -34,8 +34,10 @@ static struct topic_index_entry *add(struct topic_index *index, const char *filt
 {
     struct subscriber s = {.session = (void *)(number * 16), .incarnation = number};
     struct topic_index_entry *entry;
-    assert_int_equal(topic_index_add(index, bytes_of(NULL, 0), bytes_of_text(filter), &s, &entry),
-                     STATUS_OK);
+    uint64_t version;
+    assert_int_equal(
+        topic_index_add(index, bytes_of(NULL, 0), bytes_of_text(filter), &s, &entry, &version),
+        STATUS_OK);
     return entry;
 }
 
@@ -99,6 +101,27 @@ static void route_outlives_changes_that_do_not_concern_it(void **state)
         topic_index_remove(index, entry);
         assert_int_equal(find(cache, "a/b")->target_count, 1);
     }
+    route_cache_free(cache);
+    topic_index_free(index);
+}
+
+static void route_tells_the_version_it_is_of(void **state)
+{
+    struct topic_index *index = topic_index_new(&KEY);
+    struct route_cache *cache = route_cache_new(index, 16);
+    struct subscriber s = {.session = (void *)16, .incarnation = 1};
+    struct topic_index_entry *entry;
+    uint64_t version;
+    uint64_t before = find(cache, "a/b")->version;
+    assert_int_equal(
+        topic_index_add(index, bytes_of(NULL, 0), bytes_of_text("a/+"), &s, &entry, &version),
+        STATUS_OK);
+    assert_true(before < version);
+    assert_int_equal(find(cache, "a/b")->version, version);
+    add(index, "c", 2);
+    assert_int_equal(find(cache, "a/b")->version, version + 1); /* kept, and right for that too */
+    assert_int_equal(topic_index_change(index, entry, 1, 0), version + 2);
+    assert_int_equal(find(cache, "a/b")->version, version + 2);
     route_cache_free(cache);
     topic_index_free(index);
 }
@@ -254,6 +277,7 @@ int main(void)
         cmocka_unit_test(routes_to_many_do_not_grow_memory_without_bound),
         cmocka_unit_test(route_larger_than_the_cache_is_remembered),
         cmocka_unit_test(route_outlives_changes_that_do_not_concern_it),
+        cmocka_unit_test(route_tells_the_version_it_is_of),
         cmocka_unit_test(change_that_is_no_longer_remembered_is_noticed),
         cmocka_unit_test(change_of_a_long_or_deep_filter_is_noticed),
         cmocka_unit_test(cost_does_not_depend_on_what_does_not_match),

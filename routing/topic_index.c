@@ -40,6 +40,7 @@ struct topic_index_entry {
 
 struct topic_index {
     alignas(64) _Atomic uint64_t version;
+    _Atomic uint64_t begun; /* `version`, or the one that a change under way will make */
     alignas(64) pthread_mutex_t lock;
     _Atomic uint64_t count;
     uint64_t plus_hash, hash_hash; /* of the levels "+" and "#" */
@@ -60,6 +61,7 @@ struct topic_index *topic_index_new(const struct hash_key *key)
         return NULL;
     memset(index, 0, sizeof *index);
     atomic_init(&index->version, 1);
+    atomic_init(&index->begun, 1);
     pthread_mutex_init(&index->lock, NULL);
     topic_table_init(&index->table, key, offsetof(struct filter_node, name));
     index->root.node.hash = index->table.key.secret[0];
@@ -91,6 +93,21 @@ void topic_index_free(struct topic_index *index)
 uint64_t topic_index_version(const struct topic_index *index)
 {
     return atomic_load_explicit(&index->version, memory_order_acquire);
+}
+
+uint64_t topic_index_begun(const struct topic_index *index)
+{
+    return atomic_load_explicit(&index->begun, memory_order_acquire);
+}
+
+void topic_index_hold(struct topic_index *index)
+{
+    pthread_mutex_lock(&index->lock);
+}
+
+void topic_index_release(struct topic_index *index)
+{
+    pthread_mutex_unlock(&index->lock);
 }
 
 uint64_t topic_index_count(const struct topic_index *index)
@@ -382,11 +399,19 @@ static struct bytes filter_of(const struct topic_index *index, const struct filt
     return bytes_of(room, size);
 }
 
-/* A reader takes the version first: it never remembers an older match under a newer version. */
-static void changed(struct topic_index *index, struct bytes filter)
+/* Around a change. A reader takes the version before it matches and looks behind it at what has
+ * begun: who has seen anything of a change sees that it has begun, and by its filter whether it
+ * matters. */
+static uint64_t begin_change(struct topic_index *index, struct bytes filter)
 {
     uint64_t version = atomic_load_explicit(&index->version, memory_order_relaxed) + 1;
     topic_changes_add(&index->changes, version, filter);
+    atomic_store_explicit(&index->begun, version, memory_order_release);
+    return version;
+}
+
+static void end_change(struct topic_index *index, uint64_t version)
+{
     atomic_store_explicit(&index->version, version, memory_order_release);
 }
 
@@ -397,7 +422,8 @@ bool topic_index_changes_concern(const struct topic_index *index, uint64_t from,
 }
 
 enum status topic_index_add(struct topic_index *index, struct bytes share_name, struct bytes filter,
-                            const struct subscriber *subscriber, struct topic_index_entry **out)
+                            const struct subscriber *subscriber, struct topic_index_entry **out,
+                            uint64_t *out_version)
 {
     struct topic_index_entry *entry = malloc(sizeof *entry);
     if (entry == NULL)
@@ -409,11 +435,11 @@ enum status topic_index_add(struct topic_index *index, struct bytes share_name, 
                 pack(subscriber->home, subscriber->options, subscriber->subscription_identifier));
 
     pthread_mutex_lock(&index->lock);
+    *out_version = begin_change(index, filter);
     enum status status = add_entry(index, share_name, filter, entry);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         atomic_fetch_add_explicit(&index->count, 1, memory_order_relaxed);
-        changed(index, filter);
-    }
+    end_change(index, *out_version);
     pthread_mutex_unlock(&index->lock);
 
     if (status != STATUS_OK) {
@@ -424,17 +450,19 @@ enum status topic_index_add(struct topic_index *index, struct bytes share_name, 
     return STATUS_OK;
 }
 
-void topic_index_change(struct topic_index *index, struct topic_index_entry *entry, uint8_t options,
-                        uint32_t subscription_identifier)
+uint64_t topic_index_change(struct topic_index *index, struct topic_index_entry *entry,
+                            uint8_t options, uint32_t subscription_identifier)
 {
+    uint8_t room[2 * TOPIC_CHANGE_FILTER];
     pthread_mutex_lock(&index->lock);
+    uint64_t version = begin_change(index, filter_of(index, entry->node, room));
     uint64_t before = atomic_load_explicit(&entry->packed, memory_order_relaxed);
     uint16_t home = (uint16_t)(before >> 48);
     atomic_store_explicit(&entry->packed, pack(home, options, subscription_identifier),
                           memory_order_release);
-    uint8_t room[2 * TOPIC_CHANGE_FILTER];
-    changed(index, filter_of(index, entry->node, room));
+    end_change(index, version);
     pthread_mutex_unlock(&index->lock);
+    return version;
 }
 
 void topic_index_remove(struct topic_index *index, struct topic_index_entry *entry)
@@ -442,12 +470,12 @@ void topic_index_remove(struct topic_index *index, struct topic_index_entry *ent
     pthread_mutex_lock(&index->lock);
     struct filter_node *node = entry->node;
     uint8_t room[2 * TOPIC_CHANGE_FILTER];
-    struct bytes filter = filter_of(index, node, room);
+    uint64_t version = begin_change(index, filter_of(index, node, room));
     pointer_list_remove(&node->entries, entry->slot, place_entry);
     prune(index, node);
     reclaim_defer(free, entry);
     atomic_fetch_sub_explicit(&index->count, 1, memory_order_relaxed);
-    changed(index, filter);
+    end_change(index, version);
     pthread_mutex_unlock(&index->lock);
 }
 

@@ -31,14 +31,15 @@ struct topic_index *topic_index_new(const struct hash_key *key);
 void topic_index_free(struct topic_index *index); /* no readers left */
 
 /* Adds a subscription; share_name is empty for one that is not shared. The caller knows that this
- * session has no subscription with the same filter and share name. */
+ * session has no subscription with the same filter and share name. `*out_version`: the version that
+ * this made; the subscription is in each route of that one and later, and in none of an earlier. */
 enum status MUST_USE topic_index_add(struct topic_index *index, struct bytes share_name,
                                      struct bytes filter, const struct subscriber *subscriber,
-                                     struct topic_index_entry **out);
+                                     struct topic_index_entry **out, uint64_t *out_version);
 /* Replaces options and identifier in place: no message is lost or doubled meanwhile
- * [MQTT-3.8.4-4]. */
-void topic_index_change(struct topic_index *index, struct topic_index_entry *entry, uint8_t options,
-                        uint32_t subscription_identifier);
+ * [MQTT-3.8.4-4]. Returns the version that this made. */
+uint64_t topic_index_change(struct topic_index *index, struct topic_index_entry *entry,
+                            uint8_t options, uint32_t subscription_identifier);
 void topic_index_remove(struct topic_index *index, struct topic_index_entry *entry /* takes */);
 
 /* Rises with every change, after it is visible. */

@@ -1,6 +1,6 @@
 /* Readers against writers, for ThreadSanitizer above all. Every subscription has two
  * counters, raised before and after it is added or removed: while both are equal a route either
- * must or must not hold it. */
+ * must or must not hold it; where it was added meanwhile, the versions say. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +44,9 @@ static bool matches(unsigned shape, unsigned topic)
 static struct topic_index *tested_index;
 static _Atomic uint64_t presence[COUNT]; /* raised before each addition and removal; odd: there */
 static _Atomic uint64_t settled[COUNT];  /* raised after it */
+static _Atomic uint64_t made[COUNT];     /* the version that its addition made */
 static _Atomic int writers_left;
+static _Atomic uint64_t seen_meanwhile; /* what was added while a reader looked */
 
 /* The identifier says what the options are, so that half a change would show. */
 static uint32_t identifier_for(uint8_t options)
@@ -61,8 +63,9 @@ static void add_and_remove_many(unsigned writer)
         char filter[32];
         snprintf(filter, sizeof filter, "many/%u/%u", writer, i);
         struct subscriber s = {.session = (void *)16, .incarnation = 1};
+        uint64_t version;
         if (topic_index_add(tested_index, bytes_of(NULL, 0), bytes_of_text(filter), &s,
-                            &entries[writer][i]) != STATUS_OK)
+                            &entries[writer][i], &version) != STATUS_OK)
             abort();
     }
     for (unsigned i = 0; i < MANY; i++)
@@ -86,10 +89,13 @@ static void *write_all_the_time(void *context)
                                    .subscription_identifier = identifier_for(options),
                                    .home = (uint16_t)(i % 3),
                                    .options = options};
+            uint64_t version;
             atomic_store(&presence[i], value + 1);
             if (topic_index_add(tested_index, bytes_of_text(SHAPES[shape].share_name),
-                                bytes_of_text(SHAPES[shape].filter), &s, &entries[k]) != STATUS_OK)
+                                bytes_of_text(SHAPES[shape].filter), &s, &entries[k],
+                                &version) != STATUS_OK)
                 abort();
+            atomic_store(&made[i], version);
             atomic_store(&settled[i], value + 1);
         } else if (index_testing_draw(&random, 3) == 0) {
             topic_index_change(tested_index, entries[k], options, identifier_for(options));
@@ -140,6 +146,19 @@ static void check_route(const struct route *route, bool *seen)
         }
 }
 
+/* What has been added since the reader looked is in the route if its version says so. */
+static bool added_meanwhile(unsigned i, uint64_t before, uint64_t *out_version)
+{
+    if (before % 2 == 1 || atomic_load(&presence[i]) != before + 1)
+        return false;
+    while (atomic_load(&settled[i]) == before) {
+        if (atomic_load(&writers_left) < WRITERS)
+            return false; /* at its end a writer settles nothing */
+    }
+    *out_version = atomic_load(&made[i]);
+    return atomic_load(&presence[i]) == before + 1;
+}
+
 static void *read_all_the_time(void *context)
 {
     uint64_t random = 77 + (uint64_t)(uintptr_t)context, certain = 0;
@@ -154,6 +173,12 @@ static void *read_all_the_time(void *context)
         const struct route *route = route_find(cache, bytes_of_text(TOPICS[topic]));
         check_route(route, seen);
         for (unsigned i = 0; i < COUNT; i++) {
+            uint64_t version;
+            if (added_meanwhile(i, before[i], &version)) {
+                atomic_fetch_add(&seen_meanwhile, 1);
+                if (seen[i] != (version <= route->version && matches(i % SHAPE_COUNT, topic)))
+                    abort();
+            }
             if (atomic_load(&presence[i]) != before[i])
                 continue; /* a change was under way */
             certain++;
@@ -189,6 +214,7 @@ static void routes_are_right_while_subscriptions_change(void **state)
         pthread_join(readers[i], &certain);
         assert_true((uintptr_t)certain > 10000);
     }
+    assert_true(atomic_load(&seen_meanwhile) > 0);
     assert_int_equal(topic_index_count(tested_index), 0);
     topic_index_free(tested_index);
     reclaim_barrier();

@@ -36,8 +36,9 @@ static struct topic_index_entry *add_shared(struct topic_index *index, const cha
                                             const char *filter, struct subscriber subscriber)
 {
     struct topic_index_entry *entry;
+    uint64_t version;
     assert_int_equal(topic_index_add(index, bytes_of_text(share_name), bytes_of_text(filter),
-                                     &subscriber, &entry),
+                                     &subscriber, &entry, &version),
                      STATUS_OK);
     return entry;
 }

@@ -44,9 +44,15 @@ struct topic_matches {
 enum status MUST_USE topic_index_match(const struct topic_index *index, struct bytes topic,
                                        struct topic_matches *out);
 /* Whether what the topic matches may differ between two versions of the index, `to` being one that
- * topic_index_version() has given. */
+ * topic_index_version() or topic_index_begun() has given. */
 bool topic_index_changes_concern(const struct topic_index *index, uint64_t from, uint64_t to,
                                  struct bytes topic);
+
+/* The version, or the one that a change under way will make: nothing later has been seen. */
+uint64_t topic_index_begun(const struct topic_index *index);
+/* No changes in between. */
+void topic_index_hold(struct topic_index *index);
+void topic_index_release(struct topic_index *index);
 
 /* The key that names are hashed with. */
 struct topic_hash_key topic_index_hash_key(const struct topic_index *index);

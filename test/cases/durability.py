@@ -7,7 +7,7 @@ import checks
 import mqtt_packet as mqtt
 import store
 from case import case
-from mqtt_packet import PUBACK, PUBLISH, PUBREC, PUBREL
+from mqtt_packet import PUBACK, PUBLISH, PUBREC, PUBREL, SUBACK
 from mqtt_session import Publisher, Subscriber
 
 VERSIONS = {"version": (4, 5)}
@@ -46,6 +46,7 @@ def a_new_subscription_sees_the_retained_message_and_all_behind_it(t, qos, worke
                 publisher.acknowledge(PUBREL, packet_id)
         publisher.publish("counter", b"%d" % last, qos, packet_id=1000)
         for reader in readers:
+            reader.find(SUBACK)
             numbers = [int(packet.payload) for packet in reader.settle()
                        if packet.kind == PUBLISH]
             checks.that(numbers and numbers[-1] == last, f"the last of {first} to {last} is "
