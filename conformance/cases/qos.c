@@ -349,6 +349,55 @@ CASE(error_puback_ends_the_exchange, .v5 = "MQTT-4.4.0-2",
     expect_quiet(subscriber);
 }
 
+static void want_other_identifiers(struct client *client, struct text topic,
+                                   const struct packet *held, unsigned first, unsigned count)
+{
+    struct client *publisher = client_connected(client->test, "publisher");
+    for (unsigned i = first; i < first + count; i++) {
+        struct text payload = text_printf(client->test, "%u", i);
+        client_publish(publisher, topic, payload, 1 + i % 2, false);
+        struct packet got = take_publish(client, topic, payload);
+        for (unsigned k = 0; k < 3; k++)
+            if (got.packet_id == held[k].packet_id)
+                fail(client->test,
+                     "message %u has the identifier %u of one whose exchange has not ended", i,
+                     got.packet_id);
+    }
+    client_disconnect(publisher);
+}
+
+CASE(identifiers_in_use_are_not_given_again, .v5 = "MQTT-4.3.2-1 MQTT-4.3.3-1 MQTT-2.2.1-4",
+     .v311 = "MQTT-4.3.2-1 MQTT-4.3.3-1 MQTT-2.3.1-4",
+     .sends =
+         "a subscriber leaves a QoS 1 PUBLISH, a QoS 2 PUBLISH and a PUBREL without answer while "
+         "it takes 300 other messages, comes back to its session, and takes 50 more",
+     .allowed = "none of the others has the identifier of one of the three",
+     .faults = "reuses_packet_id new_id_at_resend")
+{
+    enum { BEFORE = 300, AFTER = 50 };
+    need_qos(test, 2);
+    struct text topic = topic_of(test, "held"), other = topic_of(test, "other");
+    struct client *client = exchange_stored_subscriber(test, "client", topic, 2);
+    client_subscribe(client, other, 2);
+    struct client *publisher = client_connected(test, "publisher");
+    struct packet held[3];
+    for (unsigned i = 0; i < 3; i++) {
+        struct text payload = text_printf(test, "%u", i);
+        client_publish(publisher, topic, payload, i == 0 ? 1 : 2, false);
+        held[i] = expect_publish(client, topic, payload);
+    }
+    exchange_answer(client, PUBREC, held[2].packet_id, 0);
+    expect_answer(client, PUBREL, held[2].packet_id);
+    want_other_identifiers(client, other, held, 0, BEFORE);
+    client_disconnect(client);
+    exchange_return(client);
+    for (unsigned i = 0; i < 2; i++)
+        if (expect_publish(client, topic, held[i].payload).packet_id != held[i].packet_id)
+            fail_statement(test, "MQTT-4.4.0-1", "resent under another identifier");
+    expect_answer(client, PUBREL, held[2].packet_id);
+    want_other_identifiers(client, other, held, BEFORE, AFTER);
+}
+
 /* 3.1.1 leaves it to senders whether they resend on a connection that lives. */
 CASE(nothing_is_resent_while_the_connection_lives, .v5 = "MQTT-4.4.0-1 MQTT-4.3.3-6",
      .sends = "a subscriber that acknowledges neither a QoS 1 PUBLISH, nor a QoS 2 PUBLISH, nor a "
