@@ -107,6 +107,15 @@ void need_wildcard(struct test *test);
 void need_shared(struct test *test);
 void need_subscription_identifier(struct test *test);
 
+/* An Authentication Method of the server's that the user has declared. Without one the case is
+ * skipped. */
+struct authentication {
+    struct text method;
+    struct text data[8]; /* CONNECT's Authentication Data, then that of each AUTH in answer */
+    unsigned count;
+};
+const struct authentication *need_authentication(struct test *test);
+
 /* Whether this run goes over WebSocket; need_websocket() skips the case if not. */
 bool on_websocket(const struct test *test);
 void need_websocket(struct test *test);

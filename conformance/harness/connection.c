@@ -218,21 +218,41 @@ void connection_send_frame(struct client *client, unsigned opcode, bool fin, con
 
 /* ---- What is received ---- */
 
-_Noreturn static void raise_fault(struct connection *connection, const uint8_t *bytes, size_t size,
-                                  const struct packet *packet, const struct packet_fault *fault)
+/* Of the connection nothing more is read: what follows a fault says little. */
+static void trace_fault(struct connection *connection, const uint8_t *bytes, size_t size,
+                        const char *words)
 {
-    char words[500], line[300] = "";
-    if (packet)
-        packet_describe(packet, connection->watch.version, line, sizeof line);
-    snprintf(words, sizeof words, "%s%s%s", line, *line ? " - " : "", fault->what);
     trace(connection, TRACE_FROM_SERVER, words, bytes, size);
     transport_take(connection->transport, connection->transport->inbound.size);
-    if (packet)
-        fail_statement(connection->client->test, fault->statement, "the server sent %s, but %s",
-                       line, fault->what);
+}
+
+_Noreturn static void raise_malformed(struct connection *connection, const uint8_t *bytes,
+                                      size_t size, const struct packet_fault *fault)
+{
+    trace_fault(connection, bytes, size, fault->what);
     fail_statement(connection->client->test, fault->statement,
                    "the server sent a malformed packet: %s (at byte %zu)", fault->what,
                    fault->offset);
+}
+
+_Noreturn static void raise_too_large(struct connection *connection, const uint8_t *bytes,
+                                      size_t size, const struct packet_fault *fault)
+{
+    trace_fault(connection, bytes, size, fault->what);
+    fail_statement(connection->client->test, fault->statement, "the server sent %s", fault->what);
+}
+
+/* A sound packet that may not come now. */
+_Noreturn static void raise_misplaced(struct connection *connection, const uint8_t *bytes,
+                                      size_t size, const struct packet *packet,
+                                      const struct packet_fault *fault)
+{
+    char line[300], words[500];
+    packet_describe(packet, connection->watch.version, line, sizeof line);
+    snprintf(words, sizeof words, "%s - %s", line, fault->what);
+    trace_fault(connection, bytes, size, words);
+    fail_statement(connection->client->test, fault->statement, "the server sent %s, but %s", line,
+                   fault->what);
 }
 
 /* A server that does not know a CONNECT's level may answer in the form of another one. */
@@ -278,9 +298,9 @@ static void receive_packet(struct connection *connection, const uint8_t *data, s
     struct text bytes = keep(connection->client->test->run, (struct text){data, size});
     if (packet_read(bytes.data, size, version, true, &packet, &used, &fault) != READ_PACKET &&
         read_connack_of_any_version(bytes.data, size, connection, &packet, &version) != READ_PACKET)
-        raise_fault(connection, bytes.data, size, NULL, &fault);
+        raise_malformed(connection, bytes.data, size, &fault);
     if (!watch_received(&connection->watch, &packet, &fault))
-        raise_fault(connection, bytes.data, size, &packet, &fault);
+        raise_misplaced(connection, bytes.data, size, &packet, &fault);
     char words[700];
     packet_describe(&packet, version, words, sizeof words);
     trace(connection, TRACE_FROM_SERVER, words, bytes.data, size);
@@ -314,7 +334,7 @@ static void check_start(struct connection *connection, const uint8_t *data, size
         return;
     if (packet_read(data, size, connection->watch.version, true, &packet, &used, &fault) ==
         READ_FAULT)
-        raise_fault(connection, data, size, NULL, &fault);
+        raise_malformed(connection, data, size, &fault);
 }
 
 void connection_check(struct connection *connection)
@@ -326,7 +346,7 @@ void connection_check(struct connection *connection)
         const uint8_t *data = inbound->data + at;
         size_t left = inbound->size - at, size = packet_size(data, left);
         if (size > 0 && !watch_size(&connection->watch, size, &fault))
-            raise_fault(connection, data, left < size ? left : size, NULL, &fault);
+            raise_too_large(connection, data, left < size ? left : size, &fault);
         if (size == 0 || size > left) {
             check_start(connection, data, left);
             break;

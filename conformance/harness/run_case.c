@@ -78,9 +78,10 @@ void outage(struct test *test)
     trace_line(&run->trace, TEXT(""), TRACE_EVENT, "outage: the server is stopped and started",
                NULL, 0);
     run->settings->outage(run->settings->outage_context, test->definition->outage);
+    run->deadline_ms += transport_clock_ms() - start_ms; /* it is not the case's own time */
+    test_run_wait(run, 0); /* its last words, DISCONNECT 0x8B perhaps */
     close_all(run); /* only now: whoever was connected has to be so when the server goes down */
     trace_line(&run->trace, TEXT(""), TRACE_EVENT, "outage: over", NULL, 0);
-    run->deadline_ms += transport_clock_ms() - start_ms; /* it is not the case's own time */
 }
 
 /* ---- Memory and names ---- */
