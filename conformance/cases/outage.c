@@ -23,6 +23,15 @@ enum { LONG_S = 3600 };
     }                                                                                              \
     static void name_(struct test *test)
 
+/* A new session that outlives its connection, begun with Clean Start 0: servers have lost those
+ * that began with 1, which is a case of its own and shall not hide the others. */
+static struct client *new_stored(struct test *test, const char *role, uint32_t expiry_s)
+{
+    struct client *client = client_new(test, role);
+    client_resume(client, expiry_s);
+    return client;
+}
+
 static void come_back(struct client *client)
 {
     client_resume(client, LONG_S);
@@ -75,8 +84,8 @@ OUTAGE_PAIR(
 {
     need_qos(test, 1);
     need_wildcard(test);
-    struct client *sessions[2] = {client_connected_stored(test, "away", LONG_S),
-                                  client_connected_stored(test, "there", LONG_S)};
+    struct client *sessions[2] = {new_stored(test, "away", LONG_S),
+                                  new_stored(test, "there", LONG_S)};
     struct text kept = topic_of(test, "kept"), removed = topic_of(test, "removed");
     struct text wild = topic_of(test, "wild/x");
     for (unsigned i = 0; i < 2; i++) {
@@ -100,6 +109,20 @@ OUTAGE_PAIR(
     }
 }
 
+OUTAGE_PAIR(
+    clean_started_session_survives, "forgets_sessions_at_outage forgets_clean_started_session",
+    .v5 = "MQTT-3.1.2-23 MQTT-3.2.2-3 MQTT-4.1.0-1",
+    .sends = "a session with Clean Start 1 and an expiry of an hour",
+    .allowed = "Session Present 1 after the outage",
+    .why = "Clean Start says what becomes of the session before, not whether the new one is "
+           "stored")
+{
+    struct client *client = client_connected_stored(test, "clean", LONG_S);
+    client_disconnect(client);
+    outage(test);
+    come_back(client);
+}
+
 OUTAGE_PAIR(ended_session_stays_ended, "keeps_ended_session claims_session_present",
             .v5 = "MQTT-4.1.0-2 MQTT-3.1.2-4 MQTT-3.2.2-3", .v311 = "MQTT-3.1.2-6 MQTT-3.2.2-3",
             .sends = "a session without expiry that is connected at the outage, and a stored one "
@@ -110,7 +133,7 @@ OUTAGE_PAIR(ended_session_stays_ended, "keeps_ended_session claims_session_prese
     need_qos(test, 1);
     struct client *publisher = client_connected(test, "publisher");
     struct client *connected = client_connected(test, "connected");
-    struct client *cleaned = client_connected_stored(test, "cleaned", LONG_S);
+    struct client *cleaned = new_stored(test, "cleaned", LONG_S);
     struct text topic = topic_of(test, "ended");
     client_subscribe(connected, topic, 1);
     client_subscribe(cleaned, topic, 1);
@@ -147,8 +170,8 @@ OUTAGE_PAIR(
     enum { INTERVAL_S = 100, SHORT_S = 6, BEFORE_MS = 4000, ALL_MS = 8300 };
     need_qos(test, 1);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *stored = client_connected_stored(test, "stored", LONG_S);
-    struct client *brief = client_connected_stored(test, "brief", SHORT_S);
+    struct client *stored = new_stored(test, "stored", LONG_S);
+    struct client *brief = new_stored(test, "brief", SHORT_S);
     struct text topic = topic_of(test, "expiry");
     client_subscribe(stored, topic, 1);
     client_subscribe(brief, topic, 1);
@@ -198,7 +221,7 @@ OUTAGE_PAIR(subscription_options_survive,
     need_qos(test, 2);
     need_retain(test);
     need_subscription_identifier(test);
-    struct client *subscriber = client_connected_stored(test, "subscriber", LONG_S);
+    struct client *subscriber = new_stored(test, "subscriber", LONG_S);
     struct text topic = topic_of(test, "options");
     subscription_make(subscriber, topic, 1 | SUBSCRIBE_NO_LOCAL | SUBSCRIBE_RETAIN_AS_PUBLISHED,
                       21);
@@ -234,7 +257,7 @@ OUTAGE_PAIR(waiting_messages_survive, "forgets_messages_at_outage reorders_at_ou
     enum { BEFORE = 40, ALL = 50 };
     need_qos(test, 2);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *away = client_connected_stored(test, "away", LONG_S);
+    struct client *away = new_stored(test, "away", LONG_S);
     struct text topics[3] = {{0}, topic_of(test, "once"), topic_of(test, "exactly")};
     for (uint8_t qos = 1; qos <= 2; qos++)
         client_subscribe(away, topics[qos], qos);
@@ -277,7 +300,7 @@ OUTAGE_PAIR(waiting_messages_keep_all_they_had,
     need_retain(test);
     need_subscription_identifier(test);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *away = client_connected_stored(test, "away", LONG_S);
+    struct client *away = new_stored(test, "away", LONG_S);
     struct text topic = topic_of(test, "all");
     subscription_make(away, topic, 1 | SUBSCRIBE_RETAIN_AS_PUBLISHED, 5);
     client_disconnect(away);
@@ -320,7 +343,7 @@ OUTAGE_PAIR(shared_messages_survive, "forgets_messages_at_outage forgets_subscri
     struct text filter = text_printf(test, "$share/g/%.*s", (int)topic.size, topic.data);
     struct client *members[2];
     for (unsigned i = 0; i < 2; i++) {
-        members[i] = client_connected_stored(test, "member", LONG_S);
+        members[i] = new_stored(test, "member", LONG_S);
         client_subscribe(members[i], filter, 1);
     }
     for (unsigned i = 0; i < 2; i++)
@@ -366,7 +389,7 @@ OUTAGE_PAIR(unacknowledged_messages_are_resent,
 {
     need_qos(test, 2);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *subscriber = client_connected_stored(test, "subscriber", LONG_S);
+    struct client *subscriber = new_stored(test, "subscriber", LONG_S);
     struct text topics[3] = {{0}, topic_of(test, "once"), topic_of(test, "exactly")};
     uint16_t identifiers[3][2];
     for (uint8_t qos = 1; qos <= 2; qos++)
@@ -413,7 +436,7 @@ OUTAGE_PAIR(owed_pubrel_is_resent, "forgets_pubrel_at_outage forgets_unacknowled
 {
     need_qos(test, 2);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *subscriber = client_connected_stored(test, "subscriber", LONG_S);
+    struct client *subscriber = new_stored(test, "subscriber", LONG_S);
     struct text topic = topic_of(test, "released");
     uint16_t identifiers[2];
     client_subscribe(subscriber, topic, 2);
@@ -457,7 +480,7 @@ OUTAGE_PAIR(backlog_goes_on_where_it_was,
     enum { ACKNOWLEDGED = 4, READ = 7, ALL = 20 };
     need_qos(test, 1);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *subscriber = client_connected_stored(test, "subscriber", LONG_S);
+    struct client *subscriber = new_stored(test, "subscriber", LONG_S);
     struct text topic = topic_of(test, "goes_on");
     client_subscribe(subscriber, topic, 1);
     client_disconnect(subscriber);
@@ -501,7 +524,7 @@ CASE(finished_deliveries_are_not_repeated_restart, .outage = OUTAGE_RESTART,
 {
     need_qos(test, 2);
     struct client *publisher = client_connected(test, "publisher");
-    struct client *subscriber = client_connected_stored(test, "subscriber", LONG_S);
+    struct client *subscriber = new_stored(test, "subscriber", LONG_S);
     struct text topic = topic_of(test, "finished");
     client_subscribe(subscriber, topic, 2);
     for (unsigned i = 0; i < 10; i++) {
@@ -539,8 +562,8 @@ OUTAGE_PAIR(pubrel_after_an_outage_delivers_once, "forgets_messages_at_outage no
             .allowed = "PUBCOMP 0x00, and one copy")
 {
     need_qos(test, 2);
-    struct client *publisher = client_connected_stored(test, "publisher", LONG_S);
-    struct client *away = client_connected_stored(test, "away", LONG_S);
+    struct client *publisher = new_stored(test, "publisher", LONG_S);
+    struct client *away = new_stored(test, "away", LONG_S);
     struct text topic = topic_of(test, "released");
     client_subscribe(away, topic, 2);
     client_disconnect(away);
@@ -560,8 +583,8 @@ OUTAGE_PAIR(publish_repeated_after_an_outage_delivers_once,
             .why = "the PUBREC may have been lost with the connection; the publisher can't know")
 {
     need_qos(test, 2);
-    struct client *publisher = client_connected_stored(test, "publisher", LONG_S);
-    struct client *away = client_connected_stored(test, "away", LONG_S);
+    struct client *publisher = new_stored(test, "publisher", LONG_S);
+    struct client *away = new_stored(test, "away", LONG_S);
     struct text topic = topic_of(test, "repeated");
     client_subscribe(away, topic, 2);
     client_disconnect(away);
@@ -583,8 +606,8 @@ OUTAGE_PAIR(finished_identifier_is_free_after_an_outage, "forgets_messages_at_ou
             .allowed = "both messages, each once")
 {
     need_qos(test, 2);
-    struct client *publisher = client_connected_stored(test, "publisher", LONG_S);
-    struct client *away = client_connected_stored(test, "away", LONG_S);
+    struct client *publisher = new_stored(test, "publisher", LONG_S);
+    struct client *away = new_stored(test, "away", LONG_S);
     struct text topic = topic_of(test, "free");
     client_subscribe(away, topic, 2);
     client_disconnect(away);
@@ -657,9 +680,8 @@ static struct client *connected_with_will(struct test *test, struct text topic, 
     connect.will_topic = topic;
     connect.will_payload = text_of(payload);
     connect.will_qos = 1;
-    if (test->version == VERSION_311)
-        connect.clean_start = expiry_s == 0;
-    else if (expiry_s > 0)
+    connect.clean_start = expiry_s == 0;
+    if (test->version == VERSION_5 && expiry_s > 0)
         property_add(&connect.properties, SESSION_EXPIRY_INTERVAL, expiry_s);
     if (delay_s > 0)
         property_add(&connect.will_properties, WILL_DELAY_INTERVAL, delay_s);
@@ -679,7 +701,7 @@ OUTAGE_PAIR(wills_of_the_disconnected_are_published, "forgets_will_at_outage for
             .timing = true)
 {
     need_qos(test, 1);
-    struct client *watcher = client_connected_stored(test, "watcher", LONG_S);
+    struct client *watcher = new_stored(test, "watcher", LONG_S);
     struct text topic = topic_of(test, "will");
     client_subscribe(watcher, topic, 1);
     connected_with_will(test, topic, "ended", 0, 0);
@@ -714,7 +736,7 @@ OUTAGE_PAIR(delayed_wills_survive, "forgets_will_at_outage ignores_will_delay",
 {
     enum { DELAY_S = 3 };
     need_qos(test, 1);
-    struct client *watcher = client_connected_stored(test, "watcher", LONG_S);
+    struct client *watcher = new_stored(test, "watcher", LONG_S);
     struct text topic = topic_of(test, "will");
     client_subscribe(watcher, topic, 1);
     connected_with_will(test, topic, "due", LONG_S, DELAY_S);
