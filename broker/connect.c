@@ -293,7 +293,6 @@ static void start_session(struct connection *connection, const struct connect *c
         refuse(connection, REASON_SERVER_BUSY, "5.0 section 4.13.2", "out of memory");
         return;
     }
-    agree(connection, connect);
     *pending = (struct pending_connack){
         .session_present = present,
         .response_information =
@@ -353,6 +352,7 @@ bool connect_handle(struct connection *connection, const struct connect *connect
 {
     struct worker *worker = connection->worker;
     connection->version = (uint8_t)connect->version;
+    agree(connection, connect); /* first: a refusal, too, keeps to its Maximum Packet Size */
     if (!admit(connection, connect))
         return true;
     char assigned[40];
