@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+enum { TARGET_AUTH_DATA_MAX = 8 };
+
 /* Strings are borrowed and outlive all runs. */
 struct target {
     const char *host, *port;
@@ -12,6 +14,11 @@ struct target {
     bool insecure;                    /* no check of its certificate */
     const char *websocket_path;       /* "/mqtt" */
     const char *user_name, *password; /* for every CONNECT, or NULL */
+    /* Enhanced authentication that the user declares. Data as text, or "hex:" and digits: CONNECT's,
+     * then one for each AUTH of the server's. */
+    const char *auth_method; /* NULL: none */
+    const char *auth_data[TARGET_AUTH_DATA_MAX];
+    unsigned auth_data_count;
 };
 
 #endif

@@ -15,6 +15,12 @@
     X(LABEL, "label", "TEXT", "", "the server's name in reports (HOST:PORT)")                      \
     X(USERNAME, "username", "NAME", "", "sent in every CONNECT")                                   \
     X(PASSWORD, "password", "TEXT", "", "sent in every CONNECT; reports do not show it")           \
+    X(AUTH_METHOD, "auth-method", "NAME", "",                                                      \
+      "an Authentication Method that the server has, for the cases of\n"                           \
+      "enhanced authentication")                                                                   \
+    X(AUTH_DATA, "auth-data", "TEXT", "",                                                          \
+      "Authentication Data: of CONNECT, then of each AUTH that answers\n"                          \
+      "the server's; repeat it. Text, or hex: and digits. Not shown in reports")                   \
     X(TLS, "tls", NULL, "=Transport (TCP unless told otherwise)", "TLS")                           \
     X(CAFILE, "cafile", "FILE", "", "PEM file of the authorities that are trusted")                \
     X(CERT, "cert", "FILE", "", "PEM file of a client certificate, with --key")                    \
@@ -233,6 +239,19 @@ static bool parse_case(struct parser *parser, enum task task, const char *name)
     return parse_task(parser, task);
 }
 
+static bool parse_auth_data(struct parser *parser, const char *text)
+{
+    struct target *target = &parser->options->target;
+    if (target->auth_data_count == TARGET_AUTH_DATA_MAX)
+        return refuse(parser, "--auth-data is given more than %d times.", TARGET_AUTH_DATA_MAX);
+    if (strncmp(text, "hex:", 4) == 0 &&
+        (strlen(text) % 2 != 0 || strspn(text + 4, "0123456789abcdefABCDEF") != strlen(text) - 4))
+        return refuse(parser, "--auth-data: \"%s\" is not made of pairs of hexadecimal digits.",
+                      text);
+    target->auth_data[target->auth_data_count++] = text;
+    return true;
+}
+
 static bool parse_label(struct parser *parser, const char *text)
 {
     struct options *options = parser->options;
@@ -270,6 +289,11 @@ static bool parse_one(struct parser *parser, enum option_id id, const char *valu
     case OPTION_PASSWORD:
         target->password = value;
         return true;
+    case OPTION_AUTH_METHOD:
+        target->auth_method = value;
+        return true;
+    case OPTION_AUTH_DATA:
+        return parse_auth_data(parser, value);
     case OPTION_TLS:
         target->tls = true;
         return true;
@@ -363,6 +387,8 @@ static bool check_transport(struct parser *parser)
         return refuse(parser, "--tls wants --cafile, to know whom to trust, or --insecure.");
     if (!target->websocket && strcmp(target->websocket_path, "/mqtt") != 0)
         return refuse(parser, "--ws-path goes with --ws.");
+    if (target->auth_data_count > 0 && !target->auth_method)
+        return refuse(parser, "--auth-data goes with --auth-method.");
     if (target->password && !target->user_name && parser->options->version_311)
         return refuse(parser, "--password without --username is not allowed in MQTT 3.1.1: give "
                               "both, or --version 5.");
@@ -465,11 +491,20 @@ static void write_word(FILE *out, const char *word)
     fputc('\'', out);
 }
 
-/* getopt_long takes an abbreviation too. */
-static bool is_password(const char *word, size_t *size)
+/* What a word is that reports do not show the value of, or NULL. getopt_long takes an abbreviation
+ * too. */
+static const char *secret_option(const char *word, size_t *size)
 {
+    static const struct {
+        const char *name;
+        size_t least; /* where it can be told from all others */
+    } secrets[] = {{"--password", 4}, {"--auth-data", 8}};
     *size = strcspn(word, "=");
-    return *size > 3 && strncmp(word, "--password", *size) == 0;
+    for (unsigned i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+        if (*size >= secrets[i].least && strncmp(word, secrets[i].name, *size) == 0)
+            return secrets[i].name;
+    }
+    return NULL;
 }
 
 char *options_command_line(int argc, char **argv)
@@ -483,11 +518,12 @@ char *options_command_line(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         size_t name;
         fputc(' ', out);
-        if (!is_password(argv[i], &name)) {
+        const char *secret = secret_option(argv[i], &name);
+        if (!secret) {
             write_word(out, argv[i]);
             continue;
         }
-        fprintf(out, "--password%s", argv[i][name] == '=' ? "=..." : "");
+        fprintf(out, "%s%s", secret, argv[i][name] == '=' ? "=..." : "");
         if (argv[i][name] != '=' && i + 1 < argc) {
             fputs(" ...", out);
             i++;

@@ -121,6 +121,9 @@ static void what_is_wrong_is_said(void **state)
         {"--ws-path /x", "--ws-path goes with --ws"},
         {"--ws --ws-path x", "--ws-path begins with"},
         {"--password x", "--password without --username"},
+        {"--auth-data x", "--auth-data goes with --auth-method"},
+        {"--auth-method m --auth-data hex:123", "not made of pairs of hexadecimal digits"},
+        {"--auth-method m --auth-data hex:xy", "not made of pairs of hexadecimal digits"},
         {"--no-cases", "--no-cases without --explore"},
         {"--list --coverage", "Choose one"},
         {"--compare", "--compare wants the JSON reports"},
@@ -133,14 +136,32 @@ static void what_is_wrong_is_said(void **state)
     }
 }
 
+static void authentication_data_adds_up(void **state)
+{
+    assert_true(parse("--auth-method m --auth-data one --auth-data hex:00ff"));
+    assert_string_equal(options.target.auth_method, "m");
+    assert_int_equal(options.target.auth_data_count, 2);
+    assert_string_equal(options.target.auth_data[1], "hex:00ff");
+}
+
 static void the_password_is_not_shown(void **state)
 {
-    char *words[] = {(char *)"x",        (char *)"--host",          (char *)"it's here",
-                     (char *)"--pass",   (char *)"secret",          (char *)"--username",
-                     (char *)"--port=1", (char *)"--password=more", NULL};
-    char *line = options_command_line(8, words);
+    char *words[] = {(char *)"x",
+                     (char *)"--host",
+                     (char *)"it's here",
+                     (char *)"--pass",
+                     (char *)"secret",
+                     (char *)"--username",
+                     (char *)"--port=1",
+                     (char *)"--password=more",
+                     (char *)"--auth-d",
+                     (char *)"secret",
+                     (char *)"--auth-method",
+                     (char *)"m",
+                     NULL};
+    char *line = options_command_line(12, words);
     assert_string_equal(line, "mqtt-conformance --host 'it'\\''s here' --password ... --username "
-                              "--port=1 --password=...");
+                              "--port=1 --password=... --auth-data ... --auth-method m");
     free(line);
 }
 
@@ -170,6 +191,7 @@ int main(void)
         cmocka_unit_test(reports_are_given_at_once_or_one_by_one),
         cmocka_unit_test(comparison_takes_files),
         cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(authentication_data_adds_up),
         cmocka_unit_test(the_password_is_not_shown),
         cmocka_unit_test(help_names_every_option),
     };
