@@ -14,8 +14,8 @@ struct target {
     bool insecure;                    /* no check of its certificate */
     const char *websocket_path;       /* "/mqtt" */
     const char *user_name, *password; /* for every CONNECT, or NULL */
-    /* Enhanced authentication that the user declares. Data as text, or "hex:" and digits: CONNECT's,
-     * then one for each AUTH of the server's. */
+    /* Enhanced authentication that the user declares. Data as text, or "hex:" and digits:
+     * CONNECT's, then one for each AUTH of the server's. */
     const char *auth_method; /* NULL: none */
     const char *auth_data[TARGET_AUTH_DATA_MAX];
     unsigned auth_data_count;
