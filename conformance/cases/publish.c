@@ -49,7 +49,7 @@ CASE(publish_to_a_topic_with_wildcards, .v5 = "MQTT-3.3.2-2 MQTT-4.7.0-1",
             exchange_publish(topic_of(test, "%s", suffixes[i]), TEXT("x"), (uint8_t)(i % 2));
         publish.packet_id = 1;
         publish.qos = exchange_qos(test, publish.qos);
-        refusal_packet(&refusal, &publish, 0x90, suffixes[i]);
+        refusal_packet(&refusal, &publish, 0, suffixes[i]);
     }
     refusal_end(&refusal);
 }
@@ -151,36 +151,58 @@ CASE(first_delivery_has_dup_0, .v5 = "MQTT-3.3.1-2 MQTT-4.3.1-1",
         fail(test, "a message at QoS 0 is delivered with DUP set");
 }
 
+/* Sizes of payloads with which the Remaining Length of the PUBLISH takes a byte more, and one
+ * below. */
+static unsigned stepping_sizes(struct test *test, struct text topic, uint8_t qos, size_t *out)
+{
+    static const size_t steps[] = {128, 16384, 2097152};
+    size_t other = 2 + topic.size + (qos > 0 ? 2 : 0) + (test->version == VERSION_5 ? 1 : 0);
+    /* A server of 3.1.1 cannot say what it takes. */
+    uint32_t most = test->version == VERSION_5 ? test->server->maximum_packet_size : 100000;
+    unsigned count = 0;
+    for (unsigned i = 0; i < sizeof steps / sizeof *steps && steps[i] + 5 <= most; i++) {
+        out[count++] = steps[i] - other - 1;
+        out[count++] = steps[i] - other;
+    }
+    return count;
+}
+
 CASE(payload_is_handed_on_byte_for_byte, .v5 = "MQTT-4.5.0-1 MQTT-2.2.1-2",
      .v311 = "MQTT-4.5.0-1 MQTT-2.3.1-5",
-     .sends =
-         "PUBLISH with payloads that are empty, hold every byte, look like a packet, are 100 KB, "
-         "at QoS 0, 1 and 2",
+     .sends = "PUBLISH at QoS 0, 1 and 2 with payloads that are empty, hold every byte, look like "
+              "a packet, "
+              "are 100 KB; at the highest QoS those with which Remaining Length takes a byte more",
      .allowed = "the subscriber gets each of them unaltered",
      .faults = "alters_payload drops_empty_messages truncates_large_messages "
                "sends_packet_id_at_qos_0 never_delivers")
 {
+    enum { LARGE = 100000, LARGEST = 2097152, SIZES = 6 };
     struct text topic = topic_of(test, "x");
     uint8_t most = exchange_qos(test, 2);
     struct client *subscriber = exchange_subscriber(test, "subscriber", topic, most);
     struct client *publisher = client_connected(test, "publisher");
-    enum { LARGE = 100000 };
-    size_t large = LARGE;
-    if (test->server->maximum_packet_size < LARGE + 1000)
-        large = test->server->maximum_packet_size / 2;
-    uint8_t *bytes = test_alloc(test, LARGE);
-    for (size_t i = 0; i < large; i++)
+    uint32_t maximum = test->server->maximum_packet_size;
+    size_t large = maximum < LARGE + 1000 ? maximum / 2 : LARGE;
+    uint8_t *bytes = test_alloc(test, LARGEST);
+    for (size_t i = 0; i < LARGEST; i++)
         bytes[i] = (uint8_t)(i ^ i >> 8);
-    struct text payloads[] = {{NULL, 0},
-                              {bytes, 256},
-                              TEXT("\x30\x05\x00\x01"
-                                   "axy"),
-                              {bytes, large}};
+    const struct text payloads[] = {{NULL, 0},
+                                    {bytes, 256},
+                                    TEXT("\x30\x05\x00\x01"
+                                         "axy"),
+                                    {bytes, large}};
     for (uint8_t qos = 0; qos <= most; qos++) {
         for (unsigned i = 0; i < sizeof payloads / sizeof *payloads; i++) {
             client_publish(publisher, topic, payloads[i], qos, false);
             take_publish(subscriber, topic, payloads[i]);
         }
+    }
+    size_t sizes[SIZES];
+    unsigned count = stepping_sizes(test, topic, most, sizes);
+    for (unsigned i = 0; i < count; i++) {
+        struct text payload = {bytes, sizes[i]};
+        client_publish(publisher, topic, payload, most, false);
+        take_publish(subscriber, topic, payload);
     }
 }
 

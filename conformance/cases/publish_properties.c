@@ -182,7 +182,7 @@ CASE(publish_with_wildcards_in_the_response_topic, .v5 = "MQTT-3.3.2-14",
     for (unsigned i = 0; i < sizeof topics / sizeof *topics; i++) {
         struct properties properties = {0};
         property_add_text(&properties, RESPONSE_TOPIC, text_of(topics[i]));
-        refuse_properties(&refusal, &properties, 0x82, topics[i]);
+        refuse_properties(&refusal, &properties, 0, topics[i]);
     }
     refusal_end(&refusal);
 }
@@ -211,6 +211,6 @@ CASE(publish_with_a_subscription_identifier, .v5 = "MQTT-3.3.4-6",
     struct refusal refusal = refusal_begin(test);
     struct properties properties = {0};
     property_add(&properties, SUBSCRIPTION_IDENTIFIER, 1);
-    refuse_properties(&refusal, &properties, 0x82, "Subscription Identifier 1");
+    refuse_properties(&refusal, &properties, 0, "Subscription Identifier 1");
     refusal_end(&refusal);
 }

@@ -295,6 +295,39 @@ CASE(qos_2_identifiers_survive_a_reconnect, .v5 = "MQTT-4.3.3-10 MQTT-4.3.3-12",
     expect_quiet(subscriber);
 }
 
+CASE(
+    new_session_holds_no_identifiers, .v5 = "MQTT-3.1.2-4 MQTT-4.3.3-12",
+    .v311 = "MQTT-3.1.2-6 MQTT-4.3.3-2",
+    .sends =
+        "PUBLISH at QoS 2, PUBREC comes; the publisher comes back with Clean Start 1 (3.1.1: Clean "
+        "Session 1) and uses the identifier for another message",
+    .allowed = "the second one is a new message and is delivered; the first may be, too",
+    .faults = "keeps_session_at_clean_start")
+{
+    need_qos(test, 2);
+    struct text topic = topic_of(test, "x");
+    struct client *subscriber = exchange_subscriber(test, "subscriber", topic, 2);
+    struct client *publisher = client_connected_stored(test, "publisher", EXCHANGE_EXPIRY_S);
+    struct packet publish = exchange_publish(topic, TEXT("first"), 2);
+    publish.packet_id = 7;
+    client_send(publisher, &publish);
+    exchange_expect(publisher, PUBREC, 7);
+    client_disconnect(publisher);
+    struct packet connect = connect_of(publisher);
+    client_connect_ok(publisher, &connect);
+    publish.payload = TEXT("second");
+    client_send(publisher, &publish);
+    exchange_expect(publisher, PUBREC, 7);
+    exchange_release(publisher, 7);
+    struct packet got = expect(subscriber, PUBLISH);
+    acknowledge(subscriber, &got);
+    if (text_equal(got.payload, TEXT("first")))
+        got = take_publish(subscriber, topic, TEXT("second"));
+    if (!text_equal(got.payload, TEXT("second")))
+        fail(test, "the message of the new session is not delivered");
+    expect_quiet(subscriber);
+}
+
 /* ---- Several subscribers of one message ---- */
 
 CASE(
