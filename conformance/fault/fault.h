@@ -38,8 +38,6 @@ struct fault_hooks {
     void (*client_closed)(struct link *link);
     /* The server has closed. True: the client's connection stays open. */
     bool (*server_closed)(struct link *link);
-    /* The server was gone and is back. */
-    void (*outage)(void);
     /* WebSocket: bytes instead of packets, changed in place or replaced. */
     void (*client_bytes)(struct link *link, struct buffer *bytes);
     void (*server_bytes)(struct link *link, struct buffer *bytes);
@@ -101,6 +99,7 @@ struct link {
     bool raw;          /* bytes that are no packets pass unread from now on */
     bool disconnected; /* the client has sent DISCONNECT */
     bool agent;        /* the proxy's own: there is no client */
+    bool sentry;       /* an agent that stays */
     bool after_outage; /* the first connection of its session since the server was gone */
     bool dead;
     struct kept *connect;    /* the first CONNECT as the client sent it, NULL: none readable */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     LARGEST_LOOKED_AT = 16 << 20, /* bytes of a client's packet; larger ones pass unread */
@@ -201,6 +202,19 @@ static void agent_connect(struct link *agent, struct text client_id)
                                            .client_id = client_id});
 }
 
+void proxy_post_sentry(void)
+{
+    struct link *agent = proxy_agent();
+    char id[24];
+    if (!agent)
+        return;
+    snprintf(id, sizeof id, "sentry%u", proxy_outages() * 65536u + (unsigned)getpid() % 65536u);
+    agent->sentry = true;
+    agent->version = VERSION_311;
+    link_to_server(
+        agent, &(struct packet){.type = CONNECT, .clean_start = true, .client_id = text_of(id)});
+}
+
 void proxy_end_session(struct text client_id)
 {
     struct link *agent = proxy_agent();
@@ -249,7 +263,9 @@ static void note_published(struct link *link, struct text topic, struct text pay
                            const struct properties *properties, uint8_t qos, bool retain, bool dup,
                            bool will)
 {
-    struct published *message = published_note(topic, payload);
+    struct published *message = dup ? published_find(topic, payload) : NULL;
+    if (!message) /* else it is as old as at its first attempt */
+        message = published_note(topic, payload);
     message->dup = dup;
     message->retain = retain;
     message->qos = qos;

@@ -32,13 +32,27 @@ static bool from_before(const struct passing *passing)
 
 AT_OUTAGE(forgets_sessions_at_outage, forgets_session)
 AT_OUTAGE(forgets_subscriptions_at_outage, forgets_subscriptions)
-AT_OUTAGE(forgets_unacknowledged_at_outage, forgets_unacknowledged)
 AT_OUTAGE(forgets_pubrel_at_outage, publish_instead_of_pubrel)
 AT_OUTAGE(clears_dup_at_outage, clears_dup)
 AT_OUTAGE(reorders_at_outage, reorders)
 AT_OUTAGE(restarts_expiry_at_outage, expiry_not_counted_down)
 AT_OUTAGE(forgets_qos_2_at_outage, forgets_qos_2_at_reconnect)
 AT_OUTAGE(resends_acknowledged_at_outage, resends_acknowledged)
+
+static void note_pubrec(struct link *link, struct passing *passing)
+{
+    fault_forgets_pubrel.client(link, passing);
+}
+
+static void lose_exchanges(struct link *link, struct passing *passing)
+{
+    if (!link->after_outage)
+        return;
+    fault_forgets_unacknowledged.server(link, passing);
+    fault_forgets_pubrel.server(link, passing);
+}
+
+FAULT_HOOKS(forgets_unacknowledged_at_outage, .client = note_pubrec, .server = lose_exchanges)
 
 static void lose_queued(struct link *link, struct passing *passing)
 {

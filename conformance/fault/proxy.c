@@ -18,10 +18,10 @@
 
 enum {
     READ_SIZE = 1 << 16,
-    OUT_MAX = 1 << 18,   /* not written: the other side is not read any more */
-    LINGER_MS = 3000,    /* for the peer to close as well */
-    OUTAGE_LOOK_MS = 10, /* after a server has closed, whether it is gone altogether */
-    OUTAGE_RETRY_MS = 25,
+    OUT_MAX = 1 << 18,  /* not written: the other side is not read any more */
+    LINGER_MS = 3000,   /* for the peer to close as well */
+    LOOK_MS = 10,       /* between looks at whether the server is there */
+    LOOK_FOR_MS = 1000, /* after it has closed a connection: it may be about to go */
 };
 
 struct timer {
@@ -46,7 +46,7 @@ static struct {
     struct timer *timers; /* the earliest first */
     struct scratch *scratch;
     struct memory memory;
-    uint64_t outage_ms;
+    uint64_t outage_ms, look_until_ms;
     bool looking, away; /* at whether the server is there; it is not */
     volatile sig_atomic_t stopped;
 } proxy = {.epoll = -1, .listener = -1};
@@ -362,6 +362,8 @@ static unsigned listening_port(void)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
+static void look_again(void);
+
 static void look_for_server(struct link *none, struct kept *kept)
 {
     static unsigned port;
@@ -369,33 +371,33 @@ static void look_for_server(struct link *none, struct kept *kept)
     int fd = connect_server();
     if (fd >= 0)
         close(fd);
-    if (fd >= 0 && !proxy.away)
-        return;
-    if (fd >= 0) {
+    if (fd >= 0 && proxy.away) {
         proxy.outages++;
         proxy.outage_ms = proxy_now_ms();
         proxy.away = !listen_for_clients(port);
-        if (!proxy.away && proxy.settings->fault->hooks->outage)
-            proxy.settings->fault->hooks->outage();
-        if (!proxy.away)
-            return;
-    }
-    if (!proxy.away) {
+        proxy_post_sentry();
+    } else if (fd < 0 && !proxy.away) {
         proxy.away = true;
         port = listening_port();
         close(proxy.listener);
         proxy.listener = -1;
     }
-    proxy.looking = true;
-    link_later(NULL, OUTAGE_RETRY_MS, look_for_server, NULL);
+    if (proxy.away || proxy_now_ms() < proxy.look_until_ms)
+        look_again();
 }
 
-static void look_soon(void)
+static void look_again(void)
 {
     if (proxy.looking)
         return;
     proxy.looking = true;
-    link_later(NULL, OUTAGE_LOOK_MS, look_for_server, NULL);
+    link_later(NULL, LOOK_MS, look_for_server, NULL);
+}
+
+static void look_soon(void)
+{
+    proxy.look_until_ms = proxy_now_ms() + LOOK_FOR_MS;
+    look_again();
 }
 
 /* ---- The loop ---- */
@@ -432,7 +434,7 @@ static void read_side(struct side *side, bool gone)
         link_read(side);
         return;
     }
-    if (side == &side->link->server && !side->closing && !side->link->agent)
+    if (side == &side->link->server && !side->closing && (!side->link->agent || side->link->sentry))
         look_soon();
     bool reset = size < 0;
     link_ended(side, reset);
@@ -522,6 +524,8 @@ int proxy_run(const struct proxy_settings *settings)
     }
     printf("listening on %u\n", listening_port());
     fflush(stdout);
+    if (!settings->websocket)
+        proxy_post_sentry();
     loop();
     for (struct link *link = proxy.links; link; link = link->next) {
         proxy_close(&link->client, false);

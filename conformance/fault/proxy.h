@@ -25,6 +25,8 @@ void proxy_flush(struct side *side);
 void proxy_close(struct side *side, bool reset);
 /* A link whose client is the proxy itself; NULL: the server can't be reached. */
 struct link *proxy_agent(void);
+/* The same, connected until the server goes, so that it is noticed when it does. */
+void proxy_post_sentry(void);
 
 /* ---- Of link.c, for the loop ---- */
 
