@@ -26,7 +26,7 @@ struct begun {
     bool settled; /* nothing more is owed, or may come, of it */
 };
 
-enum { BEGUN_MAX = 4, HELD_MAX = 2 };
+enum { BEGUN_MAX = 4, RECEIVE_MAXIMUM_AFTER = 2, HELD_MAX = RECEIVE_MAXIMUM_AFTER + BEGUN_MAX };
 
 struct absence {
     struct test *test;
@@ -46,6 +46,7 @@ struct absence {
     unsigned latest[4]; /* message number plus one, by the identifiers that a copy has, as bits */
     struct packet held[HELD_MAX];
     unsigned held_count;
+    unsigned allowance; /* PUBLISHes that may be held; each PUBCOMP for an old exchange adds one */
     bool quota_checked;
 };
 
