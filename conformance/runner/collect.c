@@ -6,8 +6,8 @@
 
 #include "conformance/runner/selection.h"
 
-/* A failure so shortly before the server was found gone may be its going. */
-enum { LAST_MOMENTS_MS = 3000 };
+/* A failure so shortly before the server was missed may be its going. */
+enum { LAST_MOMENTS_MS = 2000 };
 
 void collect_head(struct report *report, const struct options *options, const char *command_line)
 {
@@ -85,19 +85,24 @@ static void add_result(struct report *report, const struct job *job)
     add_remarks(result, outcome);
 }
 
-/* A server that dies fails whatever runs at that moment; the reader is told so. */
-static void mark_last_moments(const struct run *run, const struct job *job,
-                              struct report_result *result)
+/* A server that dies takes down whatever runs at that moment: no verdict on the statements of these
+ * cases, but one of them may be what killed it. */
+static void excuse_last_moments(const struct run *run, const struct job *job,
+                                struct report_result *result)
 {
     char *reason;
     if (!run->server_gone || result->verdict != VERDICT_FAILED ||
         job->ended_ms + LAST_MOMENTS_MS < run->gone_ms)
         return;
-    if (asprintf(&reason, "%s (The server as a whole was gone at about this time.)",
+    if (asprintf(&reason,
+                 "The server went away while this case ran, or just behind it. What the "
+                 "case saw: %s",
                  result->reason) < 0)
         abort();
     free(result->reason);
     result->reason = reason;
+    result->verdict = VERDICT_BROKEN;
+    report_set(&result->statement, "");
 }
 
 void collect_run(struct report *report, struct run *run)
@@ -109,7 +114,7 @@ void collect_run(struct report *report, struct run *run)
             continue;
         }
         add_result(report, job);
-        mark_last_moments(run, job, &report->results[report->count - 1]);
+        excuse_last_moments(run, job, &report->results[report->count - 1]);
     }
     report->interrupted = report->interrupted || run->interrupted;
     if (run->server_gone)

@@ -7,7 +7,8 @@
 
 #include "conformance/runner/selection.h"
 
-enum { SAY_EVERY_MS = 10000, REDRAW_EVERY_MS = 100, INDENT = 8, WIDTH = 100 };
+/* Of what could not be judged, which may be all of a run, not every case is named. */
+enum { SAY_EVERY_MS = 10000, REDRAW_EVERY_MS = 100, INDENT = 8, WIDTH = 100, BROKEN_MAX = 20 };
 
 #define RED "31"
 #define GREEN "32"
@@ -108,7 +109,8 @@ void progress_settled(struct progress *progress, const struct job *job)
     progress->settled++;
     progress->phase_settled++;
     progress->failed += verdict == VERDICT_FAILED;
-    if (!words[verdict])
+    progress->broken += verdict == VERDICT_BROKEN;
+    if (!words[verdict] || (verdict == VERDICT_BROKEN && progress->broken > BROKEN_MAX))
         return;
     progress_clear(progress);
     snprintf(head, sizeof head, "%-8s", words[verdict]);
@@ -158,15 +160,25 @@ static void print_result(const struct progress *progress, const struct report_re
 static void print_results(const struct progress *progress, const struct report *report,
                           enum verdict verdict, const char *title, const char *colour)
 {
-    if (report_count(report, 0, verdict) == 0)
+    unsigned count = report_count(report, 0, verdict), printed = 0;
+    unsigned most = verdict == VERDICT_BROKEN ? BROKEN_MAX : count;
+    if (count == 0)
         return;
     fputc('\n', progress->out);
     coloured(progress, colour, title);
     fputc('\n', progress->out);
-    for (unsigned i = 0; i < report->count; i++) {
-        if (report->results[i].verdict == verdict)
-            print_result(progress, &report->results[i]);
+    /* Those that have been tried come first: one of them may have killed the server. */
+    for (int tried = 1; tried >= 0; tried--) {
+        for (unsigned i = 0; i < report->count && printed < most; i++) {
+            const struct report_result *result = &report->results[i];
+            if (result->verdict != verdict || (result->trace[0] != '\0') != tried)
+                continue;
+            print_result(progress, result);
+            printed++;
+        }
     }
+    if (printed < count)
+        fprintf(progress->out, "  and %u more\n", count - printed);
 }
 
 static void print_remark(FILE *out, const struct report *report, const struct report_result *first,

@@ -11,7 +11,8 @@ struct progress {
     bool line_drawn;
     const char *title;
     unsigned phase_jobs, phase_settled; /* of the current phase */
-    unsigned total, settled, failed;    /* of the run */
+    unsigned total, settled;            /* of the run */
+    unsigned failed, broken;
     uint64_t start_ms, said_ms;
 };
 

@@ -47,11 +47,10 @@ static void check_health(struct run *run)
 {
     pthread_mutex_lock(&run->mutex);
     if (!run->server_gone && clock_ms() - run->alive_ms >= ALIVE_FOR_MS) {
+        run->gone_ms = clock_ms();
         run->server_gone =
             !run->world.is_alive(run->world.context, run->gone_error, sizeof run->gone_error);
-        if (run->server_gone)
-            run->gone_ms = clock_ms();
-        else
+        if (!run->server_gone)
             run->alive_ms = clock_ms();
     }
     pthread_mutex_unlock(&run->mutex);

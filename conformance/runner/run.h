@@ -47,7 +47,7 @@ struct run {
     bool interrupted;
     pthread_mutex_t mutex; /* of the next four */
     bool server_gone;
-    uint64_t gone_ms, alive_ms; /* when it was found gone, and last found alive */
+    uint64_t gone_ms, alive_ms; /* when it was first missed, and last found alive */
     char gone_error[RUN_ERROR_SIZE];
     struct outage_phase *phase; /* the current one */
 };
