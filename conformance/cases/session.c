@@ -298,6 +298,7 @@ CASE(
         client_subscribe(subscriber, topic, 1);
         take_publish(subscriber, topic, TEXT("stays"));
         client_disconnect(subscriber);
-        connect_with(publisher, true, 0);
+        connect_with(publisher, true, 0); /* Clean Start 1 ends the session, if there is one */
+        client_disconnect(publisher);
     }
 }
