@@ -16,8 +16,12 @@ static void fill_quota(struct client *client, struct text topic, unsigned count)
             publish.packet_id = (uint16_t)(first + i);
             client_send(client, &publish);
         }
-        for (unsigned i = 0; i < batch; i++)
-            exchange_expect(client, PUBREC, (uint16_t)(first + i));
+        for (unsigned i = 0; i < batch; i++) {
+            struct packet pubrec = expect_answer(client, PUBREC, (uint16_t)(first + i));
+            if (pubrec.reason_code >= 0x80)
+                fail(client->test, "PUBREC refuses with 0x%02X what Receive Maximum allows",
+                     pubrec.reason_code);
+        }
         first = (uint16_t)(first + batch);
         count -= batch;
     }
