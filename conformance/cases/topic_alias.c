@@ -175,7 +175,7 @@ static void connect_with_aliases(struct client *client, bool clean_start)
 }
 
 CASE(server_keeps_to_the_clients_topic_alias_maximum,
-     .v5 = "MQTT-3.3.2-11 MQTT-3.1.2-26 MQTT-3.3.2-8 MQTT-3.3.2-10 MQTT-3.3.2-7",
+     .v5 = "MQTT-3.3.2-11 MQTT-3.1.2-26 MQTT-3.3.2-8 MQTT-3.3.2-7",
      .sends =
          "messages to five topics in turn, for a subscriber with Topic Alias Maximum 2; it does "
          "not acknowledge the last ones, loses its connection and comes back",
