@@ -78,8 +78,9 @@ void busy_watch_start(void)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&stopped, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    running = true;
+    pthread_mutex_lock(&mutex);
     running = pthread_create(&thread, NULL, watch, NULL) == 0;
+    pthread_mutex_unlock(&mutex);
 }
 
 void busy_watch_stop(void)
