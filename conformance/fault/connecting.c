@@ -314,7 +314,7 @@ FAULT_HOOKS(connack_exceeds_maximum_size, .server = exceed_size_of_connack)
 
 static void exceed_size_of_others(struct link *link, struct passing *passing)
 {
-    if (takes_reason_string(passing) || is(passing, DISCONNECT))
+    if (takes_reason_string(passing) || is(passing, DISCONNECT) || is(passing, AUTH))
         exceed_size(link, passing, REASON_STRING);
 }
 

@@ -7,6 +7,7 @@
 #ifndef CONFORMANCE_FAULT_H
 #define CONFORMANCE_FAULT_H
 
+#include "conformance/fault/authenticator.h"
 #include "conformance/fault/kept.h"
 #include "conformance/wire/packet.h"
 
@@ -112,6 +113,7 @@ struct link {
     struct packet connack;      /* its numbers; no texts */
     struct queue subscribing;   /* SUBSCRIBEs without SUBACK */
     struct id_set own_requests; /* SUBSCRIBE and UNSUBSCRIBE of the proxy's own */
+    struct authenticator authenticator;
     struct memory memory;
 };
 
@@ -133,6 +135,10 @@ void link_to_client(struct link *link, const struct packet *packet);
 void link_to_server(struct link *link, const struct packet *packet);
 void link_to_client_bytes(struct link *link, const void *data, size_t size);
 void link_to_server_bytes(struct link *link, const void *data, size_t size);
+
+/* As if the server had sent it, or had closed: the fault sees it. */
+void link_from_server(struct link *link, const struct packet *packet);
+void link_server_gone(struct link *link);
 
 /* Closes towards the client as a server would, 5.0: after DISCONNECT with this code unless it is
  * 0. The server sees the client's connection end. */

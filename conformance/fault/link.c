@@ -554,7 +554,8 @@ static void pass_from_client(struct link *link, const uint8_t *data, size_t size
     }
     if (hooks()->client)
         hooks()->client(link, &passing);
-    forward(link, &passing, link_to_server, link_to_server_bytes);
+    if (passing.dropped || !authenticator_client(link, &passing))
+        forward(link, &passing, link_to_server, link_to_server_bytes);
     if (before)
         note_client_after(link, before);
 }
@@ -569,12 +570,21 @@ static void pass_from_server(struct link *link, const uint8_t *data, size_t size
         note_server(link, &passing);
         if (is(&passing, PUBCOMP) && link->session)
             id_set_remove(&link->session->inbound, passing.packet.packet_id);
+        authenticator_server(link, &passing);
     }
     if (hooks()->server)
         hooks()->server(link, &passing);
     forward(link, &passing, link_to_client, link_to_client_bytes);
     if (hooks()->after_server)
         hooks()->after_server(link, &passing);
+}
+
+void link_from_server(struct link *link, const struct packet *packet)
+{
+    struct buffer bytes = {0};
+    packet_write(&bytes, link->version, packet);
+    pass_from_server(link, bytes.data, bytes.size);
+    buffer_free(&bytes);
 }
 
 /* How many bytes the packet at the front has; 0: its length is not known yet; SIZE_MAX: never. */
@@ -673,6 +683,11 @@ static void server_ended(struct link *link)
     proxy_flush(&link->client);
 }
 
+void link_server_gone(struct link *link)
+{
+    server_ended(link);
+}
+
 void link_ended(struct side *side, bool reset)
 {
     struct link *link = side->link;
@@ -714,6 +729,7 @@ void link_fini(struct link *link)
     free(link->connect);
     queue_clear(&link->subscribing);
     id_set_clear(&link->own_requests);
+    authenticator_fini(&link->authenticator);
     queue_clear(&link->memory.queue);
     id_set_clear(&link->memory.ids);
 }
