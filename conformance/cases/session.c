@@ -168,7 +168,7 @@ CASE(session_ends_with_its_connection, .v5 = "MQTT-4.1.0-2 MQTT-3.2.2-3 MQTT-3.1
 
 CASE(
     session_is_resumed, .v5 = "MQTT-3.1.2-5 MQTT-3.1.2-23 MQTT-4.1.0-1",
-    .v311 = "MQTT-3.1.2-4 MQTT-3.1.2-5 MQTT-4.1.0-1",
+    .v311 = "MQTT-3.1.2-4 MQTT-3.1.2-5 MQTT-4.1.0-1 MQTT-4.1.0-2",
     .sends = "SUBSCRIBE to three filters, UNSUBSCRIBE from one, DISCONNECT, messages at QoS 1 and "
              "2, return; then more messages",
     .allowed = "all messages of the two subscriptions at their QoS, those that waited and those "

@@ -1,7 +1,8 @@
 /* The stream under MQTT (section 4.2): packets are found in it however it is cut. */
 #include "conformance/harness/case.h"
 
-CASE(packets_may_be_cut_anywhere, .v5 = "MQTT-4.2.0-1", .v311 = "MQTT-3.1.4-4",
+CASE(packets_may_be_cut_anywhere, .v5 = "MQTT-4.2.0-1",
+     .v311 = "MQTT-7.1.1-1 MQTT-7.0.0-2 MQTT-3.1.4-4",
      .sends = "CONNECT, SUBSCRIBE and PUBLISH, one byte per write",
      .allowed = "they are taken as if each had come in one piece", .faults = "no_connack no_suback")
 {
