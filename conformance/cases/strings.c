@@ -179,8 +179,9 @@ static void refuse_all_kinds(struct refusal *refusal, enum string_field field)
         refuse_string(refusal, field, ill_formed[i].text, ill_formed[i].kind);
 }
 
-CASE(ill_formed_utf8_is_refused, .v5 = "MQTT-1.5.4-1 MQTT-3.1.3-4 MQTT-3.1.3-11 MQTT-3.1.3-12",
-     .v311 = "MQTT-1.5.3-1 MQTT-3.1.3-4 MQTT-3.1.3-10 MQTT-3.1.3-11",
+CASE(ill_formed_utf8_is_refused,
+     .v5 = "MQTT-1.5.4-1 MQTT-3.1.3-4 MQTT-3.1.3-11 MQTT-3.1.3-12 MQTT-3.8.3-1 MQTT-3.10.3-1",
+     .v311 = "MQTT-1.5.3-1 MQTT-3.1.3-4 MQTT-3.1.3-10 MQTT-3.1.3-11 MQTT-3.8.3-1 MQTT-3.10.3-1",
      .sends = "twelve kinds of ill-formed UTF-8 (overlong, surrogates, cut off, above U+10FFFF) in "
               "each string of CONNECT, PUBLISH, SUBSCRIBE and UNSUBSCRIBE",
      .allowed = "each of them closes the Network Connection; a 3.1.1 CONNECT without CONNACK",
