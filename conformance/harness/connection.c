@@ -165,27 +165,26 @@ static void note_sent(struct connection *connection, const void *data, size_t si
     memmove(sent->data, sent->data + at, sent->size);
 }
 
-/* Everything has to be taken by the server sooner or later; as long as it takes some, we wait. */
+/* Everything has to be taken by the server sooner or later; as long as anything moves, we wait: it
+ * may want to write before it reads on. */
 static void await_flush(struct client *client)
 {
     struct connection *connection = client->connection;
+    struct transport *transport = connection->transport;
     struct test_run *run = client->test->run;
     unsigned limit_ms = connection->paused ? client->test->quiet_ms : client->test->time_limit_ms;
-    size_t left = 0;
-    uint64_t deadline_ms = 0;
-    while (!transport_flushed(connection->transport)) {
-        size_t now_left =
-            connection->transport->outbound.size - connection->transport->outbound_sent;
-        if (now_left != left) {
-            left = now_left;
+    uint64_t deadline_ms = test_run_deadline(run, limit_ms);
+    while (!transport_flushed(transport)) {
+        if (test_run_wait(run, deadline_ms)) {
             deadline_ms = test_run_deadline(run, limit_ms);
+            if (!*test_run_over(run))
+                continue;
         }
-        if (test_run_wait(run, deadline_ms))
-            continue;
         if (connection->paused) /* a server may stop reading of whom it cannot send to */
             return;
-        fail(client->test, "the server took none of %zu bytes sent to it within %u ms%s", left,
-             limit_ms, test_run_over(run));
+        fail(client->test,
+             "the server does not take what is sent to it: %zu bytes wait after %u ms%s",
+             transport->outbound.size - transport->outbound_sent, limit_ms, test_run_over(run));
     }
 }
 

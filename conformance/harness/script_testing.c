@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000 };
 
 /* ---- The server's thread; it asserts nothing, because cmocka wants its own for that ---- */
 
@@ -161,6 +161,8 @@ void script_stop(struct script *script)
     assert_string_equal(script->error, "");
 }
 
+unsigned script_time_limit_ms = SCRIPT_TIME_LIMIT_MS, script_limit_s = SCRIPT_LIMIT_S;
+
 struct outcome script_run(const char *words, enum version version, void (*run)(struct test *test))
 {
     static const struct server_features features = {.maximum_qos = 2,
@@ -173,14 +175,16 @@ struct outcome script_run(const char *words, enum version version, void (*run)(s
     struct script script;
     script_start(&script, words);
     struct target target = {.host = "127.0.0.1", .port = script.port};
-    struct run_settings settings = {
-        .target = &target, .server = &features, .time_limit_ms = 500, .quiet_ms = 50};
+    struct run_settings settings = {.target = &target,
+                                    .server = &features,
+                                    .time_limit_ms = script_time_limit_ms,
+                                    .quiet_ms = 500};
     struct conformance_case definition = {.name = "scripted",
                                           .file = __FILE__,
                                           .v5 = "MQTT-1.5.4-1 MQTT-1.5.4-2",
                                           .v311 = "MQTT-1.5.3-1",
                                           .run = run,
-                                          .limit_s = 2};
+                                          .limit_s = script_limit_s};
     struct outcome outcome;
     run_case(&definition, version, &settings, &outcome);
     script_stop(&script);

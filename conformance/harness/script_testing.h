@@ -39,6 +39,11 @@ void script_start(struct script *script, const char *words);
 /* Ends the thread; the test fails if the client did not keep to the script. */
 void script_stop(struct script *script);
 
+/* For what comes, a busy machine may take long; where nothing will come, the test sets less, and
+ * sets it back. */
+enum { SCRIPT_TIME_LIMIT_MS = 20000, SCRIPT_LIMIT_S = 60 };
+extern unsigned script_time_limit_ms, script_limit_s;
+
 /* Runs a case against a script. The caller frees the outcome. */
 struct outcome script_run(const char *words, enum version version, void (*run)(struct test *test));
 

@@ -15,9 +15,10 @@
 
 #include "conformance/net/certificate.h"
 
-/* One context for each target, made once: reading a system's authorities takes long. */
+/* One context for each set of files, made once: reading a system's authorities takes long. */
 struct context {
-    const struct target *target;
+    bool insecure;
+    char *ca_file, *certificate_file, *key_file;
     WOLFSSL_CTX *ctx;
     struct context *next;
 };
@@ -86,11 +87,31 @@ static WOLFSSL_CTX *context_new(const struct target *target, char *error, size_t
     return ctx;
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool is_for(const struct context *context, const struct target *target)
+{
+    return context->insecure == target->insecure && same(context->ca_file, target->ca_file) &&
+           same(context->certificate_file, target->certificate_file) &&
+           same(context->key_file, target->key_file);
+}
+
+static char *copy(const char *string)
+{
+    char *made = string ? strdup(string) : NULL;
+    if (string && !made)
+        abort();
+    return made;
+}
+
 static WOLFSSL_CTX *context_of(const struct target *target, char *error, size_t error_size)
 {
     pthread_mutex_lock(&contexts_lock);
     struct context *context = contexts;
-    while (context && context->target != target)
+    while (context && !is_for(context, target))
         context = context->next;
     if (!context) {
         WOLFSSL_CTX *ctx = context_new(target, error, error_size);
@@ -98,7 +119,12 @@ static WOLFSSL_CTX *context_of(const struct target *target, char *error, size_t 
             context = malloc(sizeof *context);
             if (!context)
                 abort();
-            *context = (struct context){target, ctx, contexts};
+            *context = (struct context){.insecure = target->insecure,
+                                        .ca_file = copy(target->ca_file),
+                                        .certificate_file = copy(target->certificate_file),
+                                        .key_file = copy(target->key_file),
+                                        .ctx = ctx,
+                                        .next = contexts};
             contexts = context;
         }
     }

@@ -81,18 +81,17 @@ static int digit(char c)
 void buffer_hex(struct buffer *buffer, const char *hex)
 {
     while (*hex) {
-        if (strchr(" \t\n\r", *hex)) {
-            hex++;
-            continue;
-        }
         int high = digit(hex[0]);
         int low = high < 0 ? -1 : digit(hex[1]);
-        if (low < 0) {
-            fprintf(stderr, "not hexadecimal: \"%s\"\n", hex);
+        if (low >= 0) {
+            buffer_u8(buffer, (unsigned)(high << 4 | low));
+            hex += 2;
+        } else if (strchr(" \t\n\r", *hex)) {
+            hex++;
+        } else {
+            fprintf(stderr, "not hexadecimal: \"%.40s\"\n", hex);
             abort();
         }
-        buffer_u8(buffer, (unsigned)(high << 4 | low));
-        hex += 2;
     }
 }
 
