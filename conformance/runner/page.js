@@ -58,9 +58,8 @@
   for (const tile of all(".tiles a")) {
     tile.addEventListener("click", (event) => {
       event.preventDefault();
-      history.replaceState(null, "", tile.getAttribute("href"));
-      location.hash = tile.getAttribute("href");
-      reveal();
+      if (location.hash === tile.getAttribute("href")) reveal();
+      else location.hash = tile.getAttribute("href");
     });
   }
   window.addEventListener("hashchange", reveal);
