@@ -36,34 +36,15 @@ static void send_last(struct link *link, uint8_t reason_code)
         link_to_client(link, &(struct packet){.type = type, .reason_code = reason_code});
 }
 
-static uint8_t another_code(const struct link *link, uint8_t code)
+static void change_return_code(struct link *link, struct passing *passing)
 {
-    if (!is_5(link))
-        return code == 3 ? 2 : 3;
-    return code == 0x97 ? 0x83 : 0x97; /* both may stand in CONNACK and DISCONNECT */
-}
-
-static bool ends(const struct passing *passing)
-{
-    return is(passing, DISCONNECT) || (is(passing, CONNACK) && passing->packet.reason_code);
-}
-
-static void change_code(struct link *link, struct passing *passing)
-{
-    if (!ends(passing))
+    if (is_5(link) || !is(passing, CONNACK) || !passing->packet.reason_code)
         return;
-    link->memory.flag = true;
-    passing->packet.reason_code = another_code(link, passing->packet.reason_code);
+    passing->packet.reason_code = 3; /* Server unavailable: it is not */
     change(passing);
 }
 
-static bool close_with_wrong_code(struct link *link)
-{
-    send_last(link, 0x97);
-    return false;
-}
-
-FAULT_HOOKS(wrong_disconnect_code, .server = change_code, .server_closed = close_with_wrong_code)
+FAULT_HOOKS(wrong_return_code, .server = change_return_code)
 
 static void undefine_code(struct link *link, struct passing *passing)
 {

@@ -164,6 +164,16 @@ static void refuse_second(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(closes_new_at_takeover, .client = refuse_second)
 
+static void change_takeover_code(struct link *link, struct passing *passing)
+{
+    if (!is(passing, DISCONNECT) || passing->packet.reason_code != 0x8E)
+        return;
+    passing->packet.reason_code = 0x97;
+    change(passing);
+}
+
+FAULT_HOOKS(wrong_takeover_code, .server = change_takeover_code)
+
 static void hide_takeover(struct link *link, struct passing *passing)
 {
     if (is(passing, DISCONNECT) && passing->packet.reason_code == 0x8E)

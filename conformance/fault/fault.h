@@ -9,6 +9,7 @@
 
 #include "conformance/fault/authenticator.h"
 #include "conformance/fault/kept.h"
+#include "conformance/fault/websocket.h"
 #include "conformance/wire/packet.h"
 
 struct link;
@@ -39,9 +40,7 @@ struct fault_hooks {
     void (*client_closed)(struct link *link);
     /* The server has closed. True: the client's connection stays open. */
     bool (*server_closed)(struct link *link);
-    /* WebSocket: bytes instead of packets, changed in place or replaced. */
-    void (*client_bytes)(struct link *link, struct buffer *bytes);
-    void (*server_bytes)(struct link *link, struct buffer *bytes);
+    enum websocket_breach websocket; /* with --ws */
 };
 
 #define FAULT_HOOKS(name, ...) const struct fault_hooks fault_##name = {__VA_ARGS__};
@@ -114,6 +113,7 @@ struct link {
     struct queue subscribing;   /* SUBSCRIBEs without SUBACK */
     struct id_set own_requests; /* SUBSCRIBE and UNSUBSCRIBE of the proxy's own */
     struct authenticator authenticator;
+    struct websocket_front websocket; /* with --ws: the client speaks through it */
     struct memory memory;
 };
 

@@ -23,7 +23,10 @@ void link_to_client_bytes(struct link *link, const void *data, size_t size)
 {
     if (link->client.fd < 0 || link->client.closing)
         return;
-    buffer_bytes(&link->client.out, data, size);
+    if (proxy_settings()->websocket)
+        websocket_front_write(&link->websocket, hooks()->websocket, data, size, &link->client.out);
+    else
+        buffer_bytes(&link->client.out, data, size);
     proxy_flush(&link->client);
 }
 
@@ -49,6 +52,14 @@ void link_to_server(struct link *link, const struct packet *packet)
     packet_write(&bytes, link->version, packet);
     link_to_server_bytes(link, bytes.data, bytes.size);
     buffer_free(&bytes);
+}
+
+static void close_client(struct link *link)
+{
+    if (proxy_settings()->websocket && !link->client.closing)
+        websocket_front_end(&link->websocket, &link->client.out);
+    link->client.closing = true;
+    proxy_flush(&link->client);
 }
 
 static void leave(struct link *link)
@@ -84,8 +95,7 @@ void link_close(struct link *link, uint8_t reason_code)
         enum packet_type type = link->connected ? DISCONNECT : CONNACK;
         link_to_client(link, &(struct packet){.type = type, .reason_code = reason_code});
     }
-    link->client.closing = true;
-    proxy_flush(&link->client);
+    close_client(link);
     link->server.closing = true;
     proxy_flush(&link->server);
 }
@@ -601,19 +611,11 @@ static size_t frame_size(const uint8_t *data, size_t size)
     return SIZE_MAX;
 }
 
-/* Passes bytes unread: WebSocket, or what is no packet. */
+/* Passes bytes that are no packet. */
 static void pass_raw(struct side *from, const uint8_t *data, size_t size)
 {
     struct link *link = from->link;
-    bool from_client = from == &link->client;
-    void (*look)(struct link *, struct buffer *) =
-        from_client ? hooks()->client_bytes : hooks()->server_bytes;
-    struct buffer bytes = {0};
-    buffer_bytes(&bytes, data, size);
-    if (look && proxy_settings()->websocket)
-        look(link, &bytes);
-    (from_client ? link_to_server_bytes : link_to_client_bytes)(link, bytes.data, bytes.size);
-    buffer_free(&bytes);
+    (from == &link->client ? link_to_server_bytes : link_to_client_bytes)(link, data, size);
 }
 
 /* Takes one packet, or what there is of something else; returns how many bytes; 0: more is needed.
@@ -651,7 +653,7 @@ static size_t take(struct side *from, const uint8_t *data, size_t size)
     return frame;
 }
 
-void link_read(struct side *side)
+static void link_read(struct side *side)
 {
     struct link *link = side->link;
     size_t at = 0;
@@ -664,7 +666,23 @@ void link_read(struct side *side)
         at += taken;
     }
     side->in.size -= at;
-    memmove(side->in.data, side->in.data + at, side->in.size);
+    if (at)
+        memmove(side->in.data, side->in.data + at, side->in.size);
+}
+
+void link_feed(struct side *side, const uint8_t *data, size_t size)
+{
+    struct link *link = side->link;
+    if (!proxy_settings()->websocket || side != &link->client) {
+        buffer_bytes(&side->in, data, size);
+        link_read(side);
+        return;
+    }
+    websocket_front_feed(&link->websocket, hooks()->websocket, data, size, &side->in, &side->out);
+    proxy_flush(side);
+    link_read(side);
+    if (link->websocket.ended && !side->ended && !side->closing)
+        link_ended(side, false);
 }
 
 static void server_ended(struct link *link)
@@ -679,8 +697,7 @@ static void server_ended(struct link *link)
         return;
     }
     leave(link);
-    link->client.closing = true;
-    proxy_flush(&link->client);
+    close_client(link);
 }
 
 void link_server_gone(struct link *link)
@@ -730,6 +747,7 @@ void link_fini(struct link *link)
     queue_clear(&link->subscribing);
     id_set_clear(&link->own_requests);
     authenticator_fini(&link->authenticator);
+    websocket_front_fini(&link->websocket);
     queue_clear(&link->memory.queue);
     id_set_clear(&link->memory.ids);
 }

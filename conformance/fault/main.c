@@ -15,7 +15,7 @@ static const char help[] =
     "  --listen [HOST:]PORT   where clients connect (host: 127.0.0.1; port 0: any that is free)\n"
     "  --server [HOST:]PORT   the healthy server (host: 127.0.0.1; port 1883)\n"
     "  --fault NAME           the rule to break; none: packets pass as they came\n"
-    "  --ws                   the clients speak WebSocket; for the faults that are about it\n"
+    "  --ws                   the clients speak WebSocket, the server behind does not\n"
     "  --list                 all faults, a line each: name, tab, what the server does wrong\n"
     "  --help                 this text\n"
     "\n"

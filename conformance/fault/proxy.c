@@ -294,7 +294,6 @@ static struct link *link_new(int client, int server)
         abort();
     link->number = ++proxy.link_count;
     link->version = VERSION_311;
-    link->raw = proxy.settings->websocket;
     link->client_packet_at_ms = proxy_now_ms();
     add_side(&link->client, link, client);
     add_side(&link->server, link, server);
@@ -430,8 +429,7 @@ static void read_side(struct side *side, bool gone)
     if (size > 0 && side->closing)
         return; /* what comes now is for nobody */
     if (size > 0) {
-        buffer_bytes(&side->in, bytes, (size_t)size);
-        link_read(side);
+        link_feed(side, bytes, (size_t)size);
         return;
     }
     if (side == &side->link->server && !side->closing && (!side->link->agent || side->link->sentry))
@@ -524,8 +522,7 @@ int proxy_run(const struct proxy_settings *settings)
     }
     printf("listening on %u\n", listening_port());
     fflush(stdout);
-    if (!settings->websocket)
-        proxy_post_sentry();
+    proxy_post_sentry();
     loop();
     for (struct link *link = proxy.links; link; link = link->next) {
         proxy_close(&link->client, false);

@@ -30,8 +30,8 @@ void proxy_post_sentry(void);
 
 /* ---- Of link.c, for the loop ---- */
 
-/* More bytes stand in `side->in`, or the peer has ended. */
-void link_read(struct side *side);
+/* The peer has sent bytes, or has ended. */
+void link_feed(struct side *side, const uint8_t *data, size_t size);
 void link_ended(struct side *side, bool reset);
 /* Frees what it holds; the sockets are closed. */
 void link_fini(struct link *link);

@@ -78,7 +78,7 @@ static void send_changed_byte(struct link *link, struct passing *passing, size_t
 
 static void set_reserved_flags(struct link *link, struct passing *passing)
 {
-    if (passing->readable && passing->packet.type != PUBLISH)
+    if (is(passing, PUBREL) || is(passing, PINGRESP))
         send_changed_byte(link, passing, 0, passing->bytes.data[0] ^ 0x02);
 }
 
