@@ -25,13 +25,18 @@ CASE(letters_and_digits_are_allowed, .v5 = "MQTT-3.1.3-5", .v311 = "MQTT-3.1.3-5
      .allowed = "CONNACK with Success for each of them", .faults = "refuses_client_id")
 {
     static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    enum { LONGEST = 23, ALLOWED = sizeof allowed - 1 };
+    enum { LONGEST = 23, ALLOWED = sizeof allowed - 1, OWN_TO_THE_RUN = 7 };
     struct client *client = client_new(test, "id");
+    /* One character is a name that others may choose, too: each run begins at another, and the two
+     * versions of one run next to each other. */
+    size_t start = 0;
+    for (size_t i = 0; i < OWN_TO_THE_RUN; i++)
+        start = start * 31 + client->id.data[i];
+    start += (size_t)test->version;
     for (size_t size = 1; size <= LONGEST; size++) {
-        /* One character is a name that others may choose, too, so both versions take another. */
         char id[LONGEST + 1] = {0};
         for (size_t i = 0; i < size; i++)
-            id[i] = allowed[(size * 7 + i * 5 + (unsigned)test->version) % ALLOWED];
+            id[i] = allowed[(start + size * 7 + i * 5) % ALLOWED];
         struct packet connect = connect_of(client);
         connect.client_id = (struct text){(const uint8_t *)id, size};
         client_connect(client, &connect);

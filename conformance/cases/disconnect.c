@@ -9,9 +9,9 @@
 CASE(nothing_counts_after_disconnect, .v5 = "MQTT-3.14.4-1 MQTT-3.14.4-2 MQTT-4.13.1-1",
      .v311 = "MQTT-3.14.4-2 MQTT-4.8.0-1",
      .sends = "DISCONNECT, and behind it a PUBLISH and a PINGREQ, on a socket that stays open",
-     .allowed =
-         "no answer, and the server closes; that the message is delivered, or that the server "
-         "does not close after DISCONNECT alone, is remarked on",
+     .allowed = "no answer but DISCONNECT, and the server closes; that the message is delivered, "
+                "or that the server "
+                "does not close after DISCONNECT alone, is remarked on",
      .faults = "keeps_open keeps_open_after_disconnect")
 {
     bool v5 = test->version == VERSION_5;
@@ -40,8 +40,10 @@ CASE(nothing_counts_after_disconnect, .v5 = "MQTT-3.14.4-1 MQTT-3.14.4-2 MQTT-4.
     client_send_bytes(client, bytes.data, bytes.size);
     buffer_free(&bytes);
     expect(client, CONNACK);
-    if (receive(client, test->time_limit_ms, &packet, &closed))
-        fail(test, "%s was sent to a client that has disconnected", packet_name(packet.type));
+    /* A server may say that this is an error. */
+    while (receive(client, test->time_limit_ms, &packet, &closed))
+        if (packet.type != DISCONNECT)
+            fail(test, "%s was sent to a client that has disconnected", packet_name(packet.type));
     if (!closed)
         fail(test, "packets behind DISCONNECT did not end the connection");
     if (receive(watcher, test->quiet_ms, &packet, &closed))

@@ -101,8 +101,7 @@ CASE(will_at_disconnect_0x04, .v5 = "MQTT-3.1.2-8",
      .faults = "no_will_after_0x04 forgets_will")
 {
     struct scene scene = connected_with_will(test);
-    client_send(scene.client, &(struct packet){.type = DISCONNECT, .reason_code = 0x04});
-    expect_closed(scene.client, 0);
+    refusal_leave(scene.client, &(struct packet){.type = DISCONNECT, .reason_code = 0x04});
     expect_will(&scene);
 }
 
@@ -117,8 +116,7 @@ CASE(will_at_a_disconnect_with_an_error, .v5 = "MQTT-3.1.2-8",
     struct packet connect = connect_with_will(&scene);
     for (size_t i = 0; i < sizeof codes; i++) {
         client_connect_ok(scene.client, &connect);
-        client_send(scene.client, &(struct packet){.type = DISCONNECT, .reason_code = codes[i]});
-        expect_closed(scene.client, 0);
+        refusal_leave(scene.client, &(struct packet){.type = DISCONNECT, .reason_code = codes[i]});
         struct packet got;
         bool closed = false;
         if (!receive(scene.watcher, test->time_limit_ms, &got, &closed))
