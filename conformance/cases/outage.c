@@ -246,13 +246,13 @@ OUTAGE_PAIR(subscription_options_survive,
 
 /* ---- Messages that wait ---- */
 
-OUTAGE_PAIR(waiting_messages_survive, "forgets_messages_at_outage reorders_at_outage",
-            .v5 = "MQTT-4.5.0-1 MQTT-4.3.2-4 MQTT-4.3.3-8 MQTT-4.6.0-5 MQTT-3.3.1-3",
-            .v311 = "MQTT-4.5.0-1 MQTT-4.3.2-2 MQTT-4.3.3-2 MQTT-3.1.2-5 MQTT-4.6.0-6",
-            .sends =
-                "40 messages each at QoS 1 and 2, all acknowledged, for a session that is away; "
-                "after the outage ten more of each, then the session returns",
-            .allowed = "all 100 once, those of one topic in their order, with DUP 0")
+OUTAGE_PAIR(
+    waiting_messages_survive, "forgets_messages_at_outage reorders_at_outage acknowledges_early",
+    .v5 = "MQTT-4.5.0-1 MQTT-4.3.2-4 MQTT-4.3.3-8 MQTT-4.6.0-5 MQTT-3.3.1-3",
+    .v311 = "MQTT-4.5.0-1 MQTT-4.3.2-2 MQTT-4.3.3-2 MQTT-3.1.2-5 MQTT-4.6.0-6",
+    .sends = "40 messages each at QoS 1 and 2, all acknowledged, for a session that is away; "
+             "after the outage ten more of each, then the session returns",
+    .allowed = "all 100 once, those of one topic in their order, with DUP 0")
 {
     enum { BEFORE = 40, ALL = 50 };
     need_qos(test, 2);

@@ -47,7 +47,7 @@ CASE(protocol_level_has_to_exist, .v5 = "MQTT-3.1.2-2 MQTT-3.2.2-7", .v311 = "MQ
      .sends = "CONNECT with the protocol levels 0, 1, 2, 6, 7, 0x44 and 255",
      .allowed = "5.0: the end of the connection, perhaps after CONNACK 0x84; 3.1.1: CONNACK 0x01 "
                 "first; each in the form of either version",
-     .faults = "accepts_protocol_level keeps_open silent_about_protocol_level")
+     .faults = "accepts_protocol_level keeps_open silent_about_protocol_level wrong_return_code")
 {
     static const uint8_t levels[] = {1, 2, 6, 7, 0x44, 255};
     struct client *client = client_new(test, "level");

@@ -235,11 +235,11 @@ CASE(identifier_is_free_after_an_error_pubrec, .v5 = "MQTT-4.3.3-9",
 
 /* ---- From the server ---- */
 
-CASE(qos_2_to_a_subscriber, .v5 = "MQTT-4.3.3-4 MQTT-4.3.3-2 MQTT-2.2.1-5",
-     .v311 = "MQTT-4.3.3-1 MQTT-2.3.1-6",
+CASE(qos_2_to_a_subscriber, .v5 = "MQTT-4.3.3-4 MQTT-4.3.3-2 MQTT-2.2.1-5 MQTT-3.6.1-1",
+     .v311 = "MQTT-4.3.3-1 MQTT-2.3.1-6 MQTT-3.6.1-1",
      .sends = "three messages at QoS 2; the subscriber sends PUBREC for all of them, then PUBCOMP",
      .allowed = "PUBREL under the identifier of each PUBREC, in any order; then nothing more",
-     .faults = "no_pubrel wrong_pubrel_id duplicates_qos_2 sets_dup")
+     .faults = "no_pubrel wrong_pubrel_id duplicates_qos_2 sets_dup sends_reserved_flags")
 {
     need_qos(test, 2);
     struct text topic = topic_of(test, "x");
