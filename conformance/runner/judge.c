@@ -196,16 +196,25 @@ static unsigned explore_s;
 static char *reason_of(int violations, const char *script)
 {
     char *reason = NULL;
+    int line = (int)strcspn(script, "\n");
     int size = violations < 0
-                   ? asprintf(&reason, "The exploration could not be made: %s", script)
+                   ? asprintf(&reason, "The exploration could not be made: %.*s", line, script)
                    : asprintf(&reason,
                               "%d of the histories played %s answered as the specification does "
-                              "not allow; the shrunk %s in the trace.",
-                              violations, violations == 1 ? "was" : "were",
-                              violations == 1 ? "script is" : "scripts are");
+                              "not allow. The first, whose shrunk script is in the trace: %.*s",
+                              violations, violations == 1 ? "was" : "were", line, script);
     if (size < 0)
         abort();
     return reason;
+}
+
+/* The first line is `VIOLATION [statement] ...`. */
+static void name_statement(const char *script, char statement[24])
+{
+    static const char begin[] = "VIOLATION [";
+    if (strncmp(script, begin, sizeof begin - 1) == 0)
+        snprintf(statement, 24, "%.*s", (int)strcspn(script + sizeof begin - 1, "]\n"),
+                 script + sizeof begin - 1);
 }
 
 static void explore_as_case(const struct conformance_case *definition, enum version version,
@@ -223,6 +232,7 @@ static void explore_as_case(const struct conformance_case *definition, enum vers
     if (violations != 0) {
         out->verdict = violations < 0 ? VERDICT_BROKEN : VERDICT_FAILED;
         out->reason = reason_of(violations, out->trace);
+        name_statement(out->trace, out->statement);
     }
     out->duration_ms = (unsigned)(clock_ms() - start_ms);
 }
@@ -253,6 +263,7 @@ static void run_exploration(struct judge *judge)
                          : options->kill_command  ? OUTAGE_KILL
                                                   : OUTAGE_NONE;
     begin_run(judge, run);
+    run->title = "exploring";
     run->world.run_case = explore_as_case;
     run->threads = run->outage_threads = 1;
     run->retries = false;

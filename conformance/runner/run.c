@@ -298,7 +298,7 @@ static void run_phase(struct run *run, enum outage outage)
         unsigned threads = outage == OUTAGE_NONE ? run->threads : run->outage_threads;
         struct batch batch = {.run = run, .jobs = jobs, .count = count};
         qsort(jobs, count, sizeof *jobs, longest_first);
-        run->view.phase(run->view.context, titles[outage], count);
+        run->view.phase(run->view.context, run->title ? run->title : titles[outage], count);
         run_batch(&batch, threads < count ? threads : count, outage);
         unsigned again = keep_retries(run, jobs, count);
         bool hopeless = run->interrupted || is_gone(run);

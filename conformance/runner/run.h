@@ -32,6 +32,7 @@ enum { RUN_ERROR_SIZE = 512 };
 struct run {
     struct run_world world;
     struct run_view view;
+    const char *title;            /* of all phases; NULL: their own */
     struct run_settings settings; /* of all cases; `server` is set for each */
     const struct server_features *features[VERSION_5 + 1]; /* by version; NULL: not spoken */
     const char *refusal[VERSION_5 + 1];                    /* why that version is not spoken */
