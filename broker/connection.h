@@ -136,8 +136,10 @@ void publish_handle(struct connection *connection, struct publish *publish);
 void publish_handle_pubrel(struct connection *connection, const struct acknowledgement *pubrel);
 void subscribe_handle(struct connection *connection, const struct subscribe *subscribe);
 void unsubscribe_handle(struct connection *connection, const struct unsubscribe *unsubscribe);
-/* Answers what waited for the round that has just been done. */
+/* What waited for the round that has just been done is to be answered. */
 void subscribe_round_done(struct worker *worker);
+/* Goes on with that, for a while: once a turn. True: it has not come to the end. */
+bool subscribe_go_on(struct worker *worker);
 /* Forgets what waits: the worker has ended. */
 void subscribe_discard(struct worker *worker);
 

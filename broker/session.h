@@ -59,7 +59,8 @@ struct session {
     struct worker_timer expiry_timer, will_timer;
     struct subscription **subscriptions; /* by filter: open addressing */
     uint32_t subscription_capacity, subscription_count;
-    struct pid_map inbound; /* QoS 2: enum inbound_qos2_state, and INBOUND_COUNTED */
+    struct subscribing *last_subscribing; /* of those that are answered in turns */
+    struct pid_map inbound;               /* QoS 2: enum inbound_qos2_state, and INBOUND_COUNTED */
     struct outbound outbound;
     uint32_t dropped[DROP_COUNT];
 };

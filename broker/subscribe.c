@@ -4,7 +4,11 @@
  * A SUBSCRIBE that wants retained messages has three steps (rule 10; docs/ordering.md has the
  * proof). It changes the index. Then it waits for a round of all workers, so that what was matched
  * without it has been retained, and what was matched before has arrived. Then it sends those of the
- * retained messages that were routed as of an older index: the others it gets live. */
+ * retained messages that were routed as of an older index: the others it gets live.
+ *
+ * The last step takes as many turns of the worker as it needs, so that nobody else waits for it,
+ * and pauses while the disk is behind. It may take any time: what is retained meanwhile was routed
+ * as of an index that has the subscription, and what that has replaced is not sent any more. */
 
 #include <stdlib.h>
 
@@ -16,6 +20,10 @@
 #include "protocol/topic.h"
 
 enum { OPTION_QOS = 3, OPTION_NO_LOCAL = 4, OPTION_RETAIN_AS_PUBLISHED = 8 };
+
+/* A turn of the worker spends this long on retained messages, and the rest of one walk over them:
+ * whoever subscribes to many with many filters must not keep others waiting. */
+enum { RETAINED_MS = 5, MESSAGES_AT_A_TIME = 64 };
 
 static uint8_t options_of(const struct subscription_request *request, uint8_t qos)
 {
@@ -96,6 +104,7 @@ void subscription_end(struct worker *worker, struct subscription *subscription)
 struct retained_visit {
     int64_t store_now_ms;
     uint64_t version; /* of the index that has the subscription first */
+    uint64_t not_of;  /* No Local: the incarnation whose own are left out; or 0 */
     struct message **found;
     uint32_t count, capacity;
 };
@@ -107,6 +116,8 @@ static void visit_retained(void *context, struct message *message)
     if (message->routed_version >= visit->version)
         return; /* it comes, or has come, as a live one */
 #endif
+    if (visit->not_of != 0 && message->stored.publisher == visit->not_of)
+        return; /* [MQTT-3.8.3-3] */
     if (visit->count == visit->capacity) {
         uint32_t capacity = visit->capacity > 0 ? visit->capacity * 2 : 16;
         struct message **found = realloc(visit->found, capacity * sizeof(struct message *));
@@ -131,37 +142,12 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Many filters in one SUBSCRIBE may ask for the same again and again. */
-static bool may_take(const struct worker *worker, const struct session *session, uint8_t qos)
-{
-    return qos == 0 ||
-           ((session_facts(session) & SESSION_FACT_FULL) == 0 && !worker_is_overloaded(worker));
-}
-
-static void send_retained(struct worker *worker, struct session *session, struct bytes filter,
-                          uint64_t version, uint8_t qos, uint32_t identifier)
-{
-    struct retained_visit visit = {.store_now_ms = worker->store_now_ms, .version = version};
-    retained_match(worker->broker->retained, filter, visit_retained, &visit);
-    if (visit.count > 1)
-        qsort(visit.found, visit.count, sizeof(struct message *), by_number);
-    for (uint32_t i = 0; i < visit.count; i++) {
-        /* Sent because of the subscription: RETAIN is 1 whatever Retain As Published says
-         * (5.0 section 3.3.1.3). */
-        if (may_take(worker, session, qos))
-            dispatch_retained_to(worker, session, visit.found[i], qos, true, identifier);
-        else
-            worker_drop(worker, session, DROP_QUEUE_FULL);
-        message_drop(visit.found[i], 1);
-    }
-    free(visit.found);
-}
-
-/* ---- Answers that wait for a round ---- */
+/* ---- Answers that wait ---- */
 
 /* A SUBSCRIBE or UNSUBSCRIBE between its effect on the index and its answer. */
 struct subscribing {
-    struct list list; /* of the worker, by round */
+    struct list list; /* of the worker: by round, and then in turns with those of other sessions */
+    struct subscribing *behind; /* the session's next, when its round is done, too */
     struct session *session;
     uint64_t incarnation;
     uint64_t round;
@@ -172,6 +158,10 @@ struct subscribing {
     uint8_t *codes; /* of all filters, behind `entries` */
     uint32_t code_count;
     uint32_t entry_count;
+    uint32_t entries_done;
+    bool has_read;          /* the retained messages for the next entry: */
+    struct message **found; /* a reference of each that is not sent yet */
+    uint32_t found_count, found_sent;
     struct subscribing_entry {
         struct subscription *subscription;
         uint64_t version; /* of the index that has it first; 0: wants no retained messages */
@@ -247,39 +237,119 @@ static void send_answer(struct connection *connection, const struct subscribing 
     send_behind(connection, &packet, subscribing->lsn);
 }
 
+static void read_retained(struct worker *worker, struct subscribing *subscribing,
+                          const struct subscribing_entry *entry)
+{
+    const struct subscription *subscription = entry->subscription;
+    struct retained_visit visit = {
+        .store_now_ms = worker->store_now_ms,
+        .version = entry->version,
+        .not_of =
+            (subscription->options & OPTION_NO_LOCAL) != 0 ? subscribing->session->incarnation : 0,
+    };
+    retained_match(worker->broker->retained,
+                   bytes_of(subscription->filter, subscription->filter_size), visit_retained,
+                   &visit);
+    if (visit.count > 1)
+        qsort(visit.found, visit.count, sizeof(struct message *), by_number);
+    subscribing->has_read = true;
+    subscribing->found = visit.found;
+    subscribing->found_count = visit.count;
+    subscribing->found_sent = 0;
+}
+
+static void forget_retained(struct subscribing *subscribing)
+{
+    for (uint32_t i = subscribing->found_sent; i < subscribing->found_count; i++)
+        message_drop(subscribing->found[i], 1);
+    free(subscribing->found);
+    subscribing->found = NULL;
+    subscribing->found_count = subscribing->found_sent = 0;
+    subscribing->has_read = false;
+}
+
+/* Sent because of the subscription: RETAIN is 1 whatever Retain As Published says
+ * (5.0 section 3.3.1.3). What has been replaced since it was read comes live. */
+static void send_retained(struct worker *worker, struct session *session,
+                          const struct subscription *subscription, struct message *message)
+{
+    uint8_t qos = subscription->options & OPTION_QOS;
+    if (!retained_is_current(worker->broker->retained, message))
+        return;
+    if (qos == 0 || message->stored.qos == 0 || (session_facts(session) & SESSION_FACT_FULL) == 0)
+        dispatch_retained_to(worker, session, message, qos, true, subscription->identifier);
+    else
+        worker_drop(worker, session, DROP_QUEUE_FULL);
+}
+
+enum progress { PROGRESS_DONE, PROGRESS_NEEDS_TIME, PROGRESS_NEEDS_DISK };
+
+/* As many of the retained messages as there is time for, and room to record. */
+static enum progress send_all_retained(struct worker *worker, struct subscribing *subscribing,
+                                       const struct subscribing_entry *entry, uint64_t until_ms)
+{
+    struct session *session = subscribing->session;
+    bool recorded = (entry->subscription->options & OPTION_QOS) > 0 && session_is_stored(session);
+    if (recorded && worker_is_overloaded(worker))
+        return PROGRESS_NEEDS_DISK;
+    if (!subscribing->has_read)
+        read_retained(worker, subscribing, entry);
+    while (subscribing->found_sent < subscribing->found_count) {
+        if (recorded && worker_is_overloaded(worker))
+            return PROGRESS_NEEDS_DISK;
+        if (subscribing->found_sent % MESSAGES_AT_A_TIME == MESSAGES_AT_A_TIME - 1 &&
+            broker_clock_ms() >= until_ms)
+            return PROGRESS_NEEDS_TIME;
+        struct message *message = subscribing->found[subscribing->found_sent++];
+        send_retained(worker, session, entry->subscription, message);
+        message_drop(message, 1);
+    }
+    return PROGRESS_DONE;
+}
+
 /* What a subscription was granted for: its retained messages, and behind them, for a stored
  * session, its row. So a SUBACK promises both, and where the broker was killed before it, the
  * Client finds no subscription that would keep it from asking for them again. */
-static void complete(struct worker *worker, struct subscribing *subscribing,
-                     const struct subscribing_entry *entry)
+static enum progress complete(struct worker *worker, struct subscribing *subscribing,
+                              const struct subscribing_entry *entry, uint64_t until_ms)
 {
-    struct session *session = subscribing->session;
-    struct subscription *subscription = entry->subscription;
-    if (entry->version > 0)
-        send_retained(worker, session, bytes_of(subscription->filter, subscription->filter_size),
-                      entry->version, subscription->options & OPTION_QOS, subscription->identifier);
-    if (!session_is_stored(session))
-        return;
-    record_subscription(worker, session, subscription);
-    subscription->recorded = true;
+    if (entry->version > 0) {
+        enum progress progress = send_all_retained(worker, subscribing, entry, until_ms);
+        if (progress != PROGRESS_DONE)
+            return progress;
+    }
+    if (!session_is_stored(subscribing->session))
+        return PROGRESS_DONE;
+    record_subscription(worker, subscribing->session, entry->subscription);
+    entry->subscription->recorded = true;
     subscribing->lsn = worker_lsn(worker);
 #ifdef SEEDED_BUG_SUBACK_EARLY
     subscribing->lsn = 0;
 #endif
+    return PROGRESS_DONE;
 }
 
-/* Takes it. The session may have ended, the Client may have gone or unsubscribed meanwhile. Returns
- * the connection if it is still there. */
-static struct connection *answer(struct worker *worker, struct subscribing *subscribing)
+/* The session may have ended, the Client may have gone or unsubscribed meanwhile. */
+static enum progress complete_next(struct worker *worker, struct subscribing *subscribing,
+                                   uint64_t until_ms)
 {
-    for (uint32_t i = 0; i < subscribing->entry_count; i++) {
-        struct subscription *subscription = subscribing->entries[i].subscription;
-        subscription->unanswered--;
-        if (subscription->entry != NULL)
-            complete(worker, subscribing, &subscribing->entries[i]);
-        else if (subscription->unanswered == 0)
-            free(subscription);
+    const struct subscribing_entry *entry = &subscribing->entries[subscribing->entries_done];
+    struct subscription *subscription = entry->subscription;
+    if (subscription->entry != NULL) {
+        enum progress progress = complete(worker, subscribing, entry, until_ms);
+        if (progress != PROGRESS_DONE)
+            return progress;
     }
+    forget_retained(subscribing);
+    subscribing->entries_done++;
+    if (--subscription->unanswered == 0 && subscription->entry == NULL)
+        free(subscription);
+    return PROGRESS_DONE;
+}
+
+/* Takes it, with all its entries completed. Returns the connection if it is still there. */
+static struct connection *answer(struct subscribing *subscribing)
+{
     const struct session *session = subscribing->session;
     struct connection *connection =
         session->incarnation == subscribing->incarnation ? session->connection : NULL;
@@ -293,6 +363,19 @@ static struct connection *answer(struct worker *worker, struct subscribing *subs
     return connection;
 }
 
+/* Its round is done: it is answered in turns with others, behind what its session waits for. */
+static void take_turns(struct worker *worker, struct subscribing *subscribing)
+{
+    struct session *session = subscribing->session;
+    bool lives = session->incarnation == subscribing->incarnation;
+    if (lives && session->last_subscribing != NULL)
+        session->last_subscribing->behind = subscribing;
+    else
+        list_append(&worker->answering, &subscribing->list);
+    if (lives)
+        session->last_subscribing = subscribing;
+}
+
 /* Answers it at once, or when its round is done; never before an earlier one of this connection. */
 static void answer_in_order(struct connection *connection, struct subscribing *subscribing,
                             bool needs_round)
@@ -300,18 +383,24 @@ static void answer_in_order(struct connection *connection, struct subscribing *s
     struct worker *worker = connection->worker;
     bool behind = connection->unanswered_filters > 0;
     connection->unanswered_filters += subscribing->code_count;
+    if (!behind && !needs_round) {
+        while (subscribing->entries_done < subscribing->entry_count)
+            complete_next(worker, subscribing, 0);
+        answer(subscribing);
+        return;
+    }
 #ifdef SEEDED_BUG_RETAINED_WITHOUT_ROUND
     needs_round = false;
 #endif
     if (needs_round)
         subscribing->round = worker_round(worker);
-    else if (behind)
+    else if (!list_empty(&worker->subscribing))
         subscribing->round =
             CONTAINER_OF(worker->subscribing.prev, struct subscribing, list)->round;
-    if (behind || !worker_round_is_done(worker, subscribing->round))
-        list_append(&worker->subscribing, &subscribing->list);
+    if (worker_round_is_done(worker, subscribing->round))
+        take_turns(worker, subscribing);
     else
-        answer(worker, subscribing);
+        list_append(&worker->subscribing, &subscribing->list);
 }
 
 void subscribe_round_done(struct worker *worker)
@@ -322,23 +411,76 @@ void subscribe_round_done(struct worker *worker)
         if (!worker_round_is_done(worker, first->round))
             return;
         list_remove(&first->list);
-        struct connection *connection = answer(worker, first);
-        if (connection != NULL && !connection->closed)
-            connection_continue(connection);
+        take_turns(worker, first);
+    }
+}
+
+/* Answers it, and lets the session's next have its turn. */
+static void finish(struct worker *worker, struct subscribing *subscribing)
+{
+    struct session *session = subscribing->session;
+    if (session->incarnation == subscribing->incarnation &&
+        session->last_subscribing == subscribing)
+        session->last_subscribing = NULL;
+    if (subscribing->behind != NULL)
+        list_append(&worker->answering, &subscribing->behind->list);
+    struct connection *connection = answer(subscribing);
+    if (connection != NULL && !connection->closed)
+        connection_continue(connection);
+}
+
+bool subscribe_go_on(struct worker *worker)
+{
+    uint64_t until_ms = broker_clock_ms() + RETAINED_MS;
+    struct list *node = worker->answering.next;
+    while (node != &worker->answering) {
+        struct subscribing *subscribing = CONTAINER_OF(node, struct subscribing, list);
+        enum progress progress = subscribing->entries_done < subscribing->entry_count
+                                     ? complete_next(worker, subscribing, until_ms)
+                                     : PROGRESS_DONE;
+        if (progress == PROGRESS_NEEDS_TIME)
+            return true;
+        struct list *next = node->next;
+        if (progress == PROGRESS_DONE) {
+            /* To the end after each filter: then the next, and nobody waits for all of another's.
+             * What has begun with one stays in front, so that few hold retained messages. */
+            list_remove(node);
+            if (subscribing->entries_done < subscribing->entry_count)
+                list_append(&worker->answering, node);
+            else
+                finish(worker, subscribing);
+            if (next == &worker->answering)
+                next = worker->answering.next;
+            if (broker_clock_ms() >= until_ms)
+                return true;
+        }
+        node = next;
+    }
+    return false;
+}
+
+static void discard_all(struct list *subscribings)
+{
+    for (struct list *node; (node = list_pop(subscribings)) != NULL;) {
+        struct subscribing *subscribing = CONTAINER_OF(node, struct subscribing, list);
+        while (subscribing != NULL) {
+            struct subscribing *behind = subscribing->behind;
+            forget_retained(subscribing);
+            for (uint32_t i = subscribing->entries_done; i < subscribing->entry_count; i++) {
+                struct subscription *subscription = subscribing->entries[i].subscription;
+                if (--subscription->unanswered == 0 && subscription->entry == NULL)
+                    free(subscription);
+            }
+            free(subscribing);
+            subscribing = behind;
+        }
     }
 }
 
 void subscribe_discard(struct worker *worker)
 {
-    for (struct list *node; (node = list_pop(&worker->subscribing)) != NULL;) {
-        struct subscribing *subscribing = CONTAINER_OF(node, struct subscribing, list);
-        for (uint32_t i = 0; i < subscribing->entry_count; i++) {
-            struct subscription *subscription = subscribing->entries[i].subscription;
-            if (--subscription->unanswered == 0 && subscription->entry == NULL)
-                free(subscription);
-        }
-        free(subscribing);
-    }
+    discard_all(&worker->subscribing);
+    discard_all(&worker->answering);
 }
 
 /* ---- SUBSCRIBE ---- */
@@ -385,6 +527,20 @@ static bool wants_retained(const struct subscription_request *request,
            (request->retain_handling == 0 || (request->retain_handling == 1 && !existed));
 }
 
+#ifdef SEEDED_BUG_RETAINED_BEFORE_INDEX
+static void send_at_once(struct worker *worker, struct session *session, struct bytes filter,
+                         uint8_t qos, uint32_t identifier)
+{
+    struct retained_visit visit = {.store_now_ms = worker->store_now_ms, .version = UINT64_MAX};
+    retained_match(worker->broker->retained, filter, visit_retained, &visit);
+    for (uint32_t i = 0; i < visit.count; i++) {
+        dispatch_retained_to(worker, session, visit.found[i], qos, true, identifier);
+        message_drop(visit.found[i], 1);
+    }
+    free(visit.found);
+}
+#endif
+
 /* One Topic Filter; returns its Reason Code. */
 static uint8_t subscribe_one(struct connection *connection,
                              const struct subscription_request *request, uint32_t identifier,
@@ -404,7 +560,7 @@ static uint8_t subscribe_one(struct connection *connection,
     bool wanted = wants_retained(request, &filter, existed);
 #ifdef SEEDED_BUG_RETAINED_BEFORE_INDEX
     if (wanted)
-        send_retained(worker, connection->session, filter.filter, UINT64_MAX, qos, identifier);
+        send_at_once(worker, connection->session, filter.filter, qos, identifier);
     for (volatile int i = 0; i < 2000000; i++)
         continue;
     wanted = false;

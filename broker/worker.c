@@ -331,7 +331,7 @@ static void update_clock(struct worker *worker)
 static int sleep_time(struct worker *worker)
 {
     /* Left over by the flush: output of the queues it drained, letters, what it recorded. */
-    if (!list_empty(&worker->unflushed) || waiting_is_due(worker))
+    if (!list_empty(&worker->unflushed) || waiting_is_due(worker) || worker->answers_left)
         return 0;
     if (!worker->congested && (!list_empty(&worker->ready) || worker->has_letters))
         return 0;
@@ -483,6 +483,7 @@ static void turn(struct worker *worker, int timeout)
     waiting_release(worker);
     handle_events(worker, events, count);
     read_connections(worker);
+    worker->answers_left = subscribe_go_on(worker);
     /* Submitted before anything that rests on it leaves; what that releases may record more. */
     do {
         submit(worker);
@@ -555,6 +556,7 @@ enum status worker_init(struct worker *worker, struct broker *broker, unsigned i
     list_init(&worker->free_sessions);
     list_init(&worker->started);
     list_init(&worker->subscribing);
+    list_init(&worker->answering);
     worker->routes = route_cache_new(broker->index, ROUTE_CACHE_SIZE);
     worker->inboxes = calloc(broker->worker_count, sizeof(struct mailbox *));
     worker->outboxes = calloc(broker->worker_count, sizeof *worker->outboxes);

@@ -142,7 +142,9 @@ struct worker {
     struct list connections;  /* all of them */
     struct list ready;        /* connections with input left to read */
     struct list unflushed;    /* connections with output of this turn */
-    struct list subscribing;  /* see subscribe.c */
+    struct list subscribing;  /* wait for a round; see subscribe.c */
+    struct list answering;    /* are answered, in turns */
+    bool answers_left;        /* there was no time for all of them */
     uint64_t round;           /* the last that was begun */
     unsigned unanswered;      /* workers that have not answered it */
     struct mailbox **inboxes; /* from each worker */

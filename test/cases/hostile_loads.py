@@ -283,6 +283,27 @@ def a_flood_of_qos_0_does_not_starve_others(t, workers):
     checks.that(slowest < 5, f"a message took {slowest:.1f} s")
 
 
+@case("rule 20", "MQTT-3.12.4-1", over={"qos": (0, 1), "stored": (False, True)}, timeout=90)
+def many_filters_over_many_retained_messages_keep_nobody_waiting(t, qos, stored):
+    """Each of them matches all: a packet of some kilobytes asks for millions of messages."""
+    t.start(workers=1)
+    publisher, quiet = t.client("publisher"), t.client("quiet")
+    publisher.send(b"".join(mqtt.publish(5, f"a/b/c/d/e/f/g/h/{number}", b"x" * 100, retain=True)
+                            for number in range(20000)))
+    publisher.settle()
+    filters = ["/".join("+" if number >> place & 1 else name
+                        for place, name in enumerate("abcdefgh")) + "/#" for number in range(256)]
+    greedy = t.client("greedy", stored=stored)
+    greedy.reading = False
+    greedy.send(mqtt.subscribe(5, 1, [(topic_filter, qos) for topic_filter in filters]))
+    slowest = 0
+    for _ in range(10):
+        started = time.monotonic()
+        quiet.expect_nothing()
+        slowest = max(slowest, time.monotonic() - started)
+    checks.that(slowest < DEADLINE_S / 20, f"a PINGRESP took {slowest:.1f} s")
+
+
 @case("rule 22", "promise 5", over={"version": (4, 5)})
 def a_full_queue_drops_the_newest_of_that_session_alone_and_says_so(t, version):
     t.holdfast_only("the policy of a full queue")

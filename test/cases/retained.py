@@ -114,3 +114,32 @@ def many_retained_messages_survive_a_kill(t):
     reader.expect_nothing()
     checks.equal("messages", sorted(int(packet.payload) for packet in came),
                  [number for number in range(3000) if number % 3])
+
+
+@case("MQTT-3.3.1-9", "promise 5", timeout=60, over={"workers": (1, 4)})
+def more_than_may_wait_for_the_disk_comes_in_full(t, workers):
+    """A stored session is owed them all at once, and the disk takes its time."""
+    t.holdfast_only("a bound on what waits for the disk")
+    t.start(workers=workers)
+    count, publisher = 90, t.client("publisher")
+    for number in range(count):
+        publisher.publish(f"large/{number}", b"x" * 1000000, qos=1, retain=True)
+    reader = t.client("reader", stored=True)
+    reader.subscribe("large/#", qos=1)
+    checks.equal("topics", {message.topic for message in reader.messages(count)},
+                 {f"large/{number}" for number in range(count)})
+    reader.expect_nothing()
+
+
+@case("MQTT-3.8.3-3", over={"qos": (0, 1, 2)})
+def no_local_keeps_own_retained_messages_away(t, qos):
+    t.start()
+    own, other = t.client("own"), t.client("other")
+    own.publish("a/own", b"x", qos, retain=True)
+    other.publish("a/other", b"x", qos, retain=True)
+    other.settle()
+    own.subscribe("a/+", qos=2, options=4)
+    own.message(topic="a/other", retain=True)
+    own.expect_nothing()
+    own.subscribe("a/own", qos=2)
+    own.message(topic="a/own", retain=True)
