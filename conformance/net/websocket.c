@@ -149,9 +149,10 @@ static void feed_headers(struct websocket *websocket, struct buffer *raw)
         return;
     }
     size_t size = (size_t)(end - raw->data) + 4;
-    char *headers = strndup((const char *)raw->data, size);
+    char *headers = calloc(1, size + 1);
     if (!headers)
         abort();
+    memcpy(headers, raw->data, size);
     check_headers(websocket, headers);
     free(headers);
     take(raw, size);
