@@ -10,8 +10,7 @@ CASE(nothing_counts_after_disconnect, .v5 = "MQTT-3.14.4-1 MQTT-3.14.4-2 MQTT-4.
      .v311 = "MQTT-3.14.4-2 MQTT-4.8.0-1",
      .sends = "DISCONNECT, and behind it a PUBLISH and a PINGREQ, on a socket that stays open",
      .allowed = "no answer but DISCONNECT, and the server closes; that the message is delivered, "
-                "or that the server "
-                "does not close after DISCONNECT alone, is remarked on",
+                "or that the server does not close after DISCONNECT alone, is remarked on",
      .faults = "keeps_open keeps_open_after_disconnect")
 {
     bool v5 = test->version == VERSION_5;
