@@ -601,7 +601,10 @@ void subscribe_handle(struct connection *connection, const struct subscribe *sub
         needs_round = needs_round || subscribing->entries[i].version > 0;
         subscribing->entries[i].subscription->wants_retained = false;
     }
+    struct worker *worker = connection->worker;
     answer_in_order(connection, subscribing, needs_round);
+    if (broker_clock_ms() < worker->now_ms + RETAINED_MS) /* as long as the turn is young */
+        worker->answers_left = subscribe_go_on(worker);
 }
 
 /* ---- UNSUBSCRIBE ---- */
