@@ -9,6 +9,7 @@
 
 enum {
     LARGEST_LOOKED_AT = 16 << 20, /* bytes of a client's packet; larger ones pass unread */
+    RIGHT_SUBPROTOCOLS = 3,       /* links: who first asks the server what it can is not put off */
     FIRST_OWN_ID = 61000,         /* a client or server that uses as many at once is not expected */
 };
 
@@ -678,7 +679,10 @@ void link_feed(struct side *side, const uint8_t *data, size_t size)
         link_read(side);
         return;
     }
-    websocket_front_feed(&link->websocket, hooks()->websocket, data, size, &side->in, &side->out);
+    enum websocket_breach breach = hooks()->websocket;
+    if (breach == WEBSOCKET_WRONG_SUBPROTOCOL && link->number <= RIGHT_SUBPROTOCOLS)
+        breach = WEBSOCKET_SOUND;
+    websocket_front_feed(&link->websocket, breach, data, size, &side->in, &side->out);
     proxy_flush(side);
     link_read(side);
     if (link->websocket.ended && !side->ended && !side->closing)
