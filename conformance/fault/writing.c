@@ -30,8 +30,10 @@ static void strip_bom(struct link *link, struct passing *passing)
     bool changed = strip(&passing->packet.topic);
     for (unsigned i = 0; i < properties->count; i++) {
         enum property_type type = property_type(properties->list[i].id);
-        if (type == PROPERTY_STRING || type == PROPERTY_STRING_PAIR)
-            changed |= strip(&properties->list[i].text) | strip(&properties->list[i].value);
+        if (type != PROPERTY_STRING && type != PROPERTY_STRING_PAIR)
+            continue;
+        changed |= strip(&properties->list[i].text);
+        changed |= strip(&properties->list[i].value);
     }
     if (changed)
         change(passing);
@@ -40,8 +42,10 @@ static void strip_bom(struct link *link, struct passing *passing)
 static void strip_bom_of_requests(struct link *link, struct passing *passing)
 {
     bool changed = false;
-    if (is(passing, CONNECT))
-        changed = strip(&passing->packet.client_id) | strip(&passing->packet.will_topic);
+    if (is(passing, CONNECT)) {
+        changed |= strip(&passing->packet.client_id);
+        changed |= strip(&passing->packet.will_topic);
+    }
     for (unsigned i = 0; i < passing->packet.filter_count; i++)
         changed |= strip(&passing->packet.filters[i].filter);
     if (changed)

@@ -64,7 +64,8 @@ struct test_run {
 
 /* Ends the case with any verdict. */
 _Noreturn void test_run_end(struct test_run *run, enum verdict verdict, const char *statement,
-                            const char *format, va_list arguments);
+                            const char *format, va_list arguments)
+    __attribute__((format(printf, 4, 0)));
 _Noreturn void test_run_broken(struct test *test, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
