@@ -185,6 +185,9 @@ void client_send_hex(struct client *client, const char *hex);
 void client_send_frame(struct client *client, unsigned opcode, bool fin, const void *data,
                        size_t size);
 
+/* WebSocket only: the server has selected the subprotocol "mqtt" [MQTT-6.0.0-4]. */
+void expect_subprotocol(struct client *client);
+
 /* DISCONNECT 0x00, then closes when the server has (or after a second). */
 void client_disconnect(struct client *client);
 /* Closes the socket without a word; `client_reset` with a TCP reset. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conformance/harness/test_run.h"
+#include "conformance/net/websocket.h"
 
 enum { OWED_SIZE = 400, LINE_SIZE = 400 };
 
@@ -112,6 +113,16 @@ struct packet take_publish(struct client *client, struct text topic, struct text
     struct packet packet = expect_publish(client, topic, payload);
     acknowledge(client, &packet);
     return packet;
+}
+
+void expect_subprotocol(struct client *client)
+{
+    need_websocket(client->test);
+    const char *selected = websocket_subprotocol(connection_of(client)->transport->websocket);
+    if (strcmp(selected, "mqtt") != 0)
+        fail_statement(client->test, "MQTT-6.0.0-4",
+                       "the subprotocol in the server's answer is \"%s\"; \"mqtt\" was owed",
+                       selected);
 }
 
 /* ---- The end of a connection ---- */

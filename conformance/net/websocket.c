@@ -10,12 +10,13 @@
 
 #include "conformance/net/sha1.h"
 
-enum { HEADERS_MAX = 16 * 1024, CONTROL_MAX = 125 };
+enum { HEADERS_MAX = 16 * 1024, CONTROL_MAX = 125, SUBPROTOCOL_MAX = 40 };
 
 struct websocket {
     bool open, ended, close_sent;
-    bool fragmented; /* a data message has begun and not ended */
-    char accept[32]; /* what the server's Sec-WebSocket-Accept has to be */
+    bool fragmented;                       /* a data message has begun and not ended */
+    char accept[32];                       /* what the server's Sec-WebSocket-Accept has to be */
+    char subprotocol[SUBPROTOCOL_MAX + 1]; /* that the server has selected, cut off; "" none */
     struct packet_fault fault;
 };
 
@@ -126,11 +127,11 @@ static void check_headers(struct websocket *websocket, const char *headers)
         fault(websocket, "RFC 6455 section 4.2.2", "the answer is no upgrade to WebSocket");
     else if (!text_equal(header(headers, "Sec-WebSocket-Accept"), text_of(websocket->accept)))
         fault(websocket, "RFC 6455 section 4.2.2", "Sec-WebSocket-Accept does not fit the key");
-    else if (!text_equal(protocol, TEXT("mqtt")))
-        fault(websocket, "MQTT-6.0.0-4", "the subprotocol in the answer is \"%.*s\", not \"mqtt\"",
-              protocol.size < 40 ? (int)protocol.size : 40, (const char *)protocol.data);
     else
         websocket->open = true;
+    size_t size = protocol.size < SUBPROTOCOL_MAX ? protocol.size : SUBPROTOCOL_MAX;
+    memcpy(websocket->subprotocol, protocol.data, size);
+    websocket->subprotocol[size] = '\0';
 }
 
 static void take(struct buffer *raw, size_t size)
@@ -285,6 +286,11 @@ bool websocket_open(const struct websocket *websocket)
 bool websocket_ended(const struct websocket *websocket)
 {
     return websocket->ended;
+}
+
+const char *websocket_subprotocol(const struct websocket *websocket)
+{
+    return websocket->subprotocol;
 }
 
 const struct packet_fault *websocket_fault(const struct websocket *websocket)

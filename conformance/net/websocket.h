@@ -30,6 +30,9 @@ void websocket_write(struct websocket *websocket, unsigned opcode, bool fin, con
 
 bool websocket_open(const struct websocket *websocket);  /* the server has agreed */
 bool websocket_ended(const struct websocket *websocket); /* the server has sent Close */
+/* What the server has selected; "" if nothing. Anything but "mqtt" breaks [MQTT-6.0.0-4], but it is
+ * no reason not to judge all the rest: a case of its own looks at it. */
+const char *websocket_subprotocol(const struct websocket *websocket);
 /* What the server did wrong, or NULL. */
 const struct packet_fault *websocket_fault(const struct websocket *websocket);
 

@@ -136,12 +136,31 @@ static void other_answers_are_refused(void **state)
     refuse("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            "Sec-WebSocket-Accept: x*\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n",
            "RFC 6455 section 4.2.2");
-    refuse("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           "Sec-WebSocket-Accept: *\r\nSec-WebSocket-Protocol: mqttv3.1\r\n\r\n",
-           "MQTT-6.0.0-4");
-    refuse("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           "Sec-WebSocket-Accept: *\r\n\r\n",
-           "MQTT-6.0.0-4");
+}
+
+static void select_subprotocol(const char *header, const char *selected)
+{
+    struct ends ends;
+    char text[400];
+    begin(&ends);
+    snprintf(text, sizeof text,
+             "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Accept: *\r\n%s\r\n",
+             header);
+    answer(&ends, text);
+    assert_true(websocket_open(ends.websocket));
+    assert_null(websocket_fault(ends.websocket));
+    assert_string_equal(websocket_subprotocol(ends.websocket), selected);
+    finish(&ends);
+}
+
+static void another_subprotocol_is_noted(void **state)
+{
+    select_subprotocol("Sec-WebSocket-Protocol: mqtt\r\n", "mqtt");
+    select_subprotocol("Sec-WebSocket-Protocol: mqttv3.1\r\n", "mqttv3.1");
+    select_subprotocol("", "");
+    select_subprotocol("Sec-WebSocket-Protocol: 1234567890123456789012345678901234567890more\r\n",
+                       "1234567890123456789012345678901234567890");
 }
 
 static void an_answer_may_come_byte_by_byte(void **state)
@@ -275,6 +294,7 @@ int main(void)
         cmocka_unit_test(the_request_asks_for_mqtt),
         cmocka_unit_test(a_sound_answer_opens_and_frames_may_follow_at_once),
         cmocka_unit_test(other_answers_are_refused),
+        cmocka_unit_test(another_subprotocol_is_noted),
         cmocka_unit_test(an_answer_may_come_byte_by_byte),
         cmocka_unit_test(binary_frames_bring_bytes),
         cmocka_unit_test(fragments_are_joined_and_control_frames_pass_between),
