@@ -107,6 +107,7 @@ static void note_leftovers(struct connection *connection, const struct packet *p
         bool stored = packet->protocol_level == VERSION_5
                           ? property_number(&packet->properties, SESSION_EXPIRY_INTERVAL, 0) > 0
                           : !packet->clean_start;
+        connection->stored = stored; /* under a name that the server gives, if this is empty */
         if (stored && packet->client_id.size > 0)
             test_run_leftover(run, &run->sessions, packet->client_id, packet->protocol_level);
         if (packet->will_topic.data && packet->will_retain)
@@ -268,6 +269,15 @@ static enum read_result read_connack_of_any_version(const uint8_t *bytes, size_t
     return packet_read(bytes, size, *version, true, packet, &used, &fault);
 }
 
+static void note_assigned_session(struct connection *connection, const struct packet *connack)
+{
+    struct test_run *run = connection->client->test->run;
+    const struct property *assigned =
+        property_find(&connack->properties, ASSIGNED_CLIENT_IDENTIFIER);
+    if (assigned && connection->stored && !run->cleaning)
+        test_run_leftover(run, &run->sessions, assigned->text, VERSION_5);
+}
+
 static void enqueue(struct connection *connection, const struct packet *packet,
                     const uint8_t *bytes, size_t size, enum version version)
 {
@@ -303,6 +313,8 @@ static void receive_packet(struct connection *connection, const uint8_t *data, s
     char words[700];
     packet_describe(&packet, version, words, sizeof words);
     trace(connection, TRACE_FROM_SERVER, words, bytes.data, size);
+    if (packet.type == CONNACK)
+        note_assigned_session(connection, &packet);
     enqueue(connection, &packet, bytes.data, size, version);
 }
 

@@ -221,6 +221,22 @@ static void stored_sessions_are_ended(void **state)
                  VERDICT_FAILED, NULL, "on purpose");
 }
 
+static void is_given_a_name(struct test *test)
+{
+    struct client *client = client_new(test, "a");
+    struct packet connect = connect_of(client);
+    connect.client_id = TEXT("");
+    property_add(&connect.properties, SESSION_EXPIRY_INTERVAL, 100);
+    client_connect_ok(client, &connect);
+    client_drop(client);
+}
+
+static void a_session_is_ended_under_the_name_it_was_given(void **state)
+{
+    script_judge("<10 >20070000041200017a eof " ACCEPTED "<e0 close", VERSION_5, is_given_a_name,
+                 VERDICT_PASSED, NULL, NULL);
+}
+
 static void retained_messages_are_removed(void **state)
 {
     script_judge(ACCEPTED "<31 <31 <31 <31 <e0 close " ACCEPTED "<31 <c0 >d000 <e0 close",
@@ -332,6 +348,24 @@ static void a_trace_shows_both_ways(void **state)
     outcome_free(&outcome);
 }
 
+static void a_password_is_not_traced(void **state)
+{
+    struct script script;
+    script_start(&script, "<10 >2003000000 <e0 close");
+    struct target target = {
+        .host = "127.0.0.1", .port = script.port, .user_name = "me", .password = "geheim"};
+    struct run_settings settings = {.target = &target};
+    struct conformance_case definition = {.name = "n", .file = "f", .run = connects};
+    struct outcome outcome;
+    run_case(&definition, VERSION_5, &settings, &outcome);
+    assert_int_equal(outcome.verdict, VERDICT_PASSED);
+    assert_non_null(strstr(outcome.trace, "User Name \"me\", Password of 6 bytes"));
+    assert_non_null(strstr(outcome.trace, "2a 2a 2a"));
+    assert_null(strstr(outcome.trace, "67 65 68"));
+    outcome_free(&outcome);
+    script_stop(&script);
+}
+
 static void a_probe_reads_the_connack(void **state)
 {
     struct script script;
@@ -371,11 +405,13 @@ int main(void)
         cmocka_unit_test(a_server_that_takes_nothing_fails),
         cmocka_unit_test(both_sides_may_send_at_once),
         cmocka_unit_test(stored_sessions_are_ended),
+        cmocka_unit_test(a_session_is_ended_under_the_name_it_was_given),
         cmocka_unit_test(retained_messages_are_removed),
         cmocka_unit_test(a_cleanup_that_fails_changes_nothing),
         cmocka_unit_test(an_outage_needs_a_command),
         cmocka_unit_test(names_are_unique_and_sound),
         cmocka_unit_test(a_trace_shows_both_ways),
+        cmocka_unit_test(a_password_is_not_traced),
         cmocka_unit_test(a_probe_reads_the_connack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ struct connection {
     struct watch watch;
     struct buffer sent; /* by the case, not yet a whole packet */
     bool sent_unreadable;
+    bool stored; /* the CONNECT asks for a session that outlives the connection */
     struct arrival *first, **last;
     size_t waiting; /* bytes of the arrivals */
     bool paused;    /* by the case */

@@ -6,7 +6,7 @@
 
 struct watch_id {
     /* What the client sent with it, and what the server answered. */
-    uint16_t publishes_1, publishes_2, pubrels, pubacks, pubcomps;
+    uint32_t publishes_1, publishes_2, pubrels, pubacks, pubcomps;
     /* What the server sent with it. */
     uint8_t delivering; /* the QoS of its PUBLISH that is not acknowledged; 0: none */
     bool delivered;     /* a PUBLISH was received with it on this connection */
@@ -374,7 +374,7 @@ static bool received_disconnect(struct watch *watch, struct packet_fault *fault)
 {
     if (watch->state == WATCH_BEFORE_CONNACK)
         return wrong(watch, fault, "MQTT-3.14.0-1", "3.1.1 section 3.14",
-                     "no CONNACK was sent before");
+                     "it had sent no CONNACK before");
     watch->state = WATCH_DISCONNECTED;
     return true;
 }
@@ -384,13 +384,13 @@ static bool check_state(struct watch *watch, const struct packet *packet,
                         struct packet_fault *fault)
 {
     if (watch->state == WATCH_DISCONNECTED)
-        return wrong(watch, fault, "MQTT-3.14.4-1", NULL, "the server had sent DISCONNECT before");
+        return wrong(watch, fault, "MQTT-3.14.4-1", NULL, "it had sent DISCONNECT before");
     if (watch->state == WATCH_REFUSED && packet->type != CONNACK)
         return wrong(watch, fault, "MQTT-3.2.2-7", "MQTT-3.2.2-5",
-                     "the server had refused the connection before");
+                     "it had refused the connection before");
     if (watch->state == WATCH_BEFORE_CONNACK && packet->type != CONNACK && packet->type != AUTH &&
         packet->type != DISCONNECT)
-        return wrong(watch, fault, "MQTT-3.2.0-1", "MQTT-3.2.0-1", "no CONNACK was sent before");
+        return wrong(watch, fault, "MQTT-3.2.0-1", "MQTT-3.2.0-1", "it had sent no CONNACK before");
     return true;
 }
 

@@ -146,7 +146,7 @@ static void packets_before_connack(void **state)
 {
     script_judge("<10 >d000 eof", VERSION_5, connects, VERDICT_FAILED, "MQTT-3.2.0-1", "PINGRESP");
     script_judge("<10 >30030001740a eof", VERSION_311, connects, VERDICT_FAILED, "MQTT-3.2.0-1",
-                 "no CONNACK");
+                 "it had sent no CONNACK before");
     script_judge("<10 >e000 eof", VERSION_5, connects, VERDICT_FAILED, "MQTT-3.14.0-1", NULL);
 }
 
