@@ -44,7 +44,7 @@ struct fault_hooks {
 };
 
 #define FAULT_HOOKS(name, ...) const struct fault_hooks fault_##name = {__VA_ARGS__};
-#define FAULT(name, sentence) extern const struct fault_hooks fault_##name __attribute__((weak));
+#define FAULT(name, sentence) extern const struct fault_hooks fault_##name;
 #include "conformance/fault/fault.def"
 #undef FAULT
 

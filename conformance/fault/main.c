@@ -73,7 +73,7 @@ int main(int argc, char **argv)
             break;
         case 'f':
             settings.fault = fault_named(optarg);
-            if (!settings.fault || !settings.fault->hooks)
+            if (!settings.fault)
                 return usage_error("no such fault");
             break;
         case 'w':
