@@ -9,11 +9,25 @@
 
 enum { WAITING_MAX = 64 * 1024 * 1024 };
 
+/* Reports are passed around: the user's password is no part of them, wherever it stands. */
+static const void *without_password(struct test_run *run, const void *data, size_t size)
+{
+    const char *password = run->settings->target->password;
+    size_t password_size = password ? strlen(password) : 0;
+    if (password_size == 0 || size == 0 || !memmem(data, size, password, password_size))
+        return data;
+    uint8_t *copy = memcpy(arena_alloc(&run->arena, size), data, size), *found;
+    while ((found = memmem(copy, size, password, password_size)))
+        memset(found, password[0] == '*' ? '-' : '*', password_size);
+    return copy;
+}
+
 static void trace(struct connection *connection, enum trace_direction direction, const char *words,
                   const void *data, size_t size)
 {
     struct client *client = connection->client;
-    trace_line(&client->test->run->trace, client->id, direction, words, data, size);
+    struct test_run *run = client->test->run;
+    trace_line(&run->trace, client->id, direction, words, without_password(run, data, size), size);
 }
 
 /* ---- Opening and closing ---- */
