@@ -279,7 +279,7 @@ CASE(waiting_retained_messages_are_live_ones, .v311 = "MQTT-3.3.1-9",
 CASE(overlapping_subscriptions_of_an_absent_session, .v5 = "MQTT-3.3.4-3 MQTT-3.3.4-4 MQTT-3.3.4-5",
      .sends = "a session with subscriptions to a/b (2) and a/# (3) leaves; a message to a/b",
      .allowed = "one copy with both identifiers, or two with one each",
-     .faults = "one_subscription_identifier loses_subscription_identifier_offline")
+     .faults = "one_subscription_identifier loses_subscription_identifier_offline", .timing = true)
 {
     need_qos(test, 1);
     need_wildcard(test);

@@ -243,7 +243,7 @@ CASE(overlapping_filters_deliver_at_the_highest_qos, .v5 = "MQTT-3.3.4-2", .v311
               "QoS 2, then 1",
      .allowed = "a copy at the QoS published, and perhaps a copy for each further subscription at "
                 "its QoS",
-     .faults = "lowest_qos_of_overlapping")
+     .faults = "lowest_qos_of_overlapping", .timing = true)
 {
     need_qos(test, 2);
     need_wildcard(test);

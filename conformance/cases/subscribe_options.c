@@ -326,7 +326,7 @@ CASE(
     .allowed = "one copy with all three identifiers, or a copy for each with its own; one at QoS 2",
     .why = "an identifier that was used for two filters may come once or twice; here each filter "
            "has its own",
-    .faults = "one_subscription_identifier drops_subscription_identifier")
+    .faults = "one_subscription_identifier drops_subscription_identifier", .timing = true)
 {
     need_subscription_identifier(test);
     need_wildcard(test);
@@ -347,7 +347,7 @@ CASE(
 CASE(overlapping_subscriptions_with_and_without_identifier, .v5 = "MQTT-3.3.4-3 MQTT-3.3.4-4",
      .sends = "subscriptions to a/b without identifier and to a/+ with one; PUBLISH to a/b",
      .allowed = "a copy with the identifier, and perhaps one without",
-     .faults = "drops_subscription_identifier")
+     .faults = "drops_subscription_identifier", .timing = true)
 {
     need_subscription_identifier(test);
     need_wildcard(test);

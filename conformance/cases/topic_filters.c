@@ -155,7 +155,7 @@ CASE(filters_match_retained_messages_as_specified,
 static struct text with_first_level(struct test *test, const char *level, struct text topic)
 {
     size_t first = 0;
-    while (topic.data[first] != '/')
+    while (first < topic.size && topic.data[first] != '/')
         first++;
     return text_printf(test, "%s%.*s", level, (int)(topic.size - first), topic.data + first);
 }

@@ -149,7 +149,7 @@ CASE(unsubscribe_compares_filters_character_by_character, .v5 = "MQTT-3.10.4-1",
 CASE(unsubscribe_leaves_overlapping_subscriptions, .v5 = "MQTT-3.10.4-1", .v311 = "MQTT-3.10.4-1",
      .sends = "subscriptions to a/b, a/+ and a/#; UNSUBSCRIBE from a/+, then from a/#, then a/b",
      .allowed = "deliveries until the last is removed",
-     .faults = "unsubscribes_by_matching claims_unsubscription")
+     .faults = "unsubscribes_by_matching claims_unsubscription", .timing = true)
 {
     need_wildcard(test);
     struct client *publisher = client_connected(test, "publisher");
