@@ -244,13 +244,14 @@ CASE(members_of_one_group_can_differ_in_qos, .v5 = "MQTT-4.8.2-3",
     }
 }
 
-CASE(
-    shared_subscription_brings_no_retained_messages, .v5 = "MQTT-3.3.1-9",
-    .sends = "a retained message; SUBSCRIBE to a $share filter with Retain Handling 0, new and "
-             "again; then a live message",
-    .allowed = "the live message only",
-    .why = "5.0 section 3.3.1.3: retained messages are sent when a Non-shared Subscription is made",
-    .faults = "sends_retained_to_shared claims_subscription")
+CASE(shared_subscription_brings_no_retained_messages, .v5 = "MQTT-3.3.1-9",
+     .sends = "a retained message; SUBSCRIBE to a $share filter with Retain Handling 0, new and "
+              "again; then a live message",
+     .allowed = "the live message only",
+     .why =
+         "5.0 section 4.8.2: none are sent to a session when it first subscribes; section 3.3.1.3 "
+         "sends them when a Non-shared Subscription is made",
+     .faults = "sends_retained_to_shared claims_subscription")
 {
     need_shared(test);
     need_retain(test);
