@@ -108,15 +108,22 @@ void client_resume(struct client *client, uint32_t expiry_s)
 
 /* ---- Sending, leaving ---- */
 
+/* Sending may end the case, so that nothing of the heap may be held then. */
+static void send_and_free(struct client *client, struct buffer *bytes)
+{
+    size_t size = bytes->size;
+    void *copy = test_alloc(client->test, size + 1);
+    if (size > 0)
+        memcpy(copy, bytes->data, size);
+    buffer_free(bytes);
+    connection_send(client, copy, size);
+}
+
 void client_send(struct client *client, const struct packet *packet)
 {
     struct buffer bytes = {0};
     packet_write(&bytes, client->version, packet);
-    /* Sending may end the case, so that nothing of the heap may be held then. */
-    void *copy = memcpy(test_alloc(client->test, bytes.size), bytes.data, bytes.size);
-    size_t size = bytes.size;
-    buffer_free(&bytes);
-    connection_send(client, copy, size);
+    send_and_free(client, &bytes);
 }
 
 void client_send_bytes(struct client *client, const void *data, size_t size)
@@ -128,10 +135,7 @@ void client_send_hex(struct client *client, const char *hex)
 {
     struct buffer bytes = {0};
     buffer_hex(&bytes, hex);
-    void *copy = memcpy(test_alloc(client->test, bytes.size + 1), bytes.data, bytes.size);
-    size_t size = bytes.size;
-    buffer_free(&bytes);
-    connection_send(client, copy, size);
+    send_and_free(client, &bytes);
 }
 
 void client_send_frame(struct client *client, unsigned opcode, bool fin, const void *data,

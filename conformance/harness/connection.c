@@ -146,6 +146,8 @@ static void note_sent_packet(struct connection *connection, const struct packet 
 static void note_sent(struct connection *connection, const void *data, size_t size)
 {
     struct buffer *sent = &connection->sent;
+    if (size == 0)
+        return;
     buffer_bytes(sent, data, size);
     size_t at = 0;
     while (at < sent->size) {
@@ -170,7 +172,7 @@ static void note_sent(struct connection *connection, const void *data, size_t si
             watch_blur(&connection->watch);
             at = sent->size;
         } else {
-            if (size > 0 && sent->size - at > 0)
+            if (sent->size > at)
                 trace(connection, TRACE_TO_SERVER, "part of a packet", data,
                       size < sent->size - at ? size : sent->size - at);
             break;
@@ -367,7 +369,7 @@ void connection_check(struct connection *connection)
     struct buffer *inbound = &connection->transport->inbound;
     struct packet_fault fault;
     size_t at = 0;
-    for (;;) {
+    while (at < inbound->size) {
         const uint8_t *data = inbound->data + at;
         size_t left = inbound->size - at, size = packet_size(data, left);
         if (size > 0 && !watch_size(&connection->watch, size, &fault))
