@@ -223,7 +223,7 @@ static uint8_t lower(uint8_t a, uint8_t b)
 }
 
 static void owe_retained(struct reference *reference, struct session *session, unsigned filter,
-                         uint8_t granted)
+                         uint8_t options)
 {
     for (unsigned topic = 0; topic < MODEL_TOPICS; topic++) {
         unsigned number = reference->retained[topic];
@@ -231,11 +231,14 @@ static void owe_retained(struct reference *reference, struct session *session, u
             continue;
         struct owed *owed = owed_add(session);
         owed->message = number;
-        owed->qos_mask = (uint8_t)(1 << lower(message_at(reference, number)->qos, granted));
+        owed->qos_mask = (uint8_t)(1 << lower(message_at(reference, number)->qos, options & 3));
         owed->retained = true;
         owed->may_retain_1 = true;
         owed->copies = 1;
-        owed->must = owed->qos_mask != 1;
+        /* Whether No Local holds for retained messages is a matter of reading. */
+        bool own = (options & SUBSCRIBE_NO_LOCAL) != 0 &&
+                   session == &reference->sessions[message_at(reference, number)->publisher];
+        owed->must = owed->qos_mask != 1 && !own;
     }
 }
 
@@ -370,7 +373,7 @@ void reference_subscribed(struct reference *reference, unsigned client, unsigned
     struct subscription *subscription = &session->subscriptions[filter];
     unsigned handling = options >> 4;
     if (handling == 0 || (handling == 1 && !subscription->exists))
-        owe_retained(reference, session, filter, options & 3);
+        owe_retained(reference, session, filter, options);
     *subscription = (struct subscription){.exists = true, .options = options};
     for (unsigned number = 1; number <= reference->message_count; number++) {
         if (message_is_under_way(message_at(reference, number)))
