@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "storage/schema.h"
 
 char *directory_file(const struct directory *directory, const char *name)
 {
@@ -134,21 +135,39 @@ void directory_sync(const struct directory *directory)
     close(fd);
 }
 
+static int read_side_file(const struct directory *directory, uint64_t *lsn, int *schema)
+{
+    char text[48] = "";
+    ssize_t size = pread(directory->lsn_fd, text, sizeof text - 1, 0);
+    return size <= 0 ? 0 : sscanf(text, "%" SCNu64 " schema %d", lsn, schema);
+}
+
 uint64_t directory_read_lsn(const struct directory *directory)
 {
-    char text[32] = "";
     uint64_t lsn;
-    ssize_t size = pread(directory->lsn_fd, text, sizeof text - 1, 0);
-    if (size <= 0 || sscanf(text, "%" SCNu64, &lsn) != 1)
+    int schema;
+    return read_side_file(directory, &lsn, &schema) >= 1 ? lsn : 0;
+}
+
+int directory_read_schema(const struct directory *directory)
+{
+    uint64_t lsn;
+    int schema;
+    switch (read_side_file(directory, &lsn, &schema)) {
+    case 2:
+        return schema;
+    case 1:
+        return 1; /* whose releases did not write it */
+    default:
         return 0;
-    return lsn;
+    }
 }
 
 void directory_write_lsn(struct directory *directory, uint64_t lsn)
 {
     /* One write of fixed size: a killed process leaves the old text or the new. */
-    char text[32];
-    int size = snprintf(text, sizeof text, "%020" PRIu64 "\n", lsn);
+    char text[48];
+    int size = snprintf(text, sizeof text, "%020" PRIu64 " schema %03d\n", lsn, SCHEMA_VERSION);
     if (pwrite(directory->lsn_fd, text, (size_t)size, 0) != size)
         log_line(LOG_DEBUG, "store: holdfast.lsn could not be written");
 }

@@ -26,8 +26,10 @@ char *directory_file(const struct directory *directory, const char *name);
 /* Makes renames and new names durable; best effort. */
 void directory_sync(const struct directory *directory);
 
-/* holdfast.lsn: the last commit, as far as known without a sync. 0 when there is none. */
+/* holdfast.lsn: the last commit, as far as known without a sync. 0 when there is none. And the
+ * schema of the database then: 0 when there is none. */
 uint64_t directory_read_lsn(const struct directory *directory);
+int directory_read_schema(const struct directory *directory);
 void directory_write_lsn(struct directory *directory, uint64_t lsn);
 
 /* holdfast.damaged: salvage at the next start. */

@@ -350,6 +350,164 @@ static void add_query(sqlite3 *db, struct lines *lines, const char *sql)
     sqlite3_finalize(s);
 }
 
+/* ---- Segments, read without the store's help ---- */
+
+struct reading {
+    sqlite3 *db;
+    struct lines *lines;
+    uint64_t *needed; /* numbers of bodies, each as often as an entry needs it */
+    size_t needed_count, owed_count;
+};
+
+static uint64_t varint(const uint8_t **p)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        uint8_t byte = *(*p)++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return value;
+    }
+}
+
+/* The payload of a message with a row, or of one that lies in its entry: what follows flags, times,
+ * publisher, and the topic. Histories have no expiry, properties or identifiers. */
+static void payload_of(struct reading *reading, uint64_t number, unsigned body,
+                       const uint8_t *entry, size_t size, char out[32])
+{
+    snprintf(out, 32, "without a body");
+    if (body == 1) {
+        sqlite3_stmt *s;
+        CHECK(sqlite3_prepare_v2(reading->db, "SELECT payload FROM message WHERE number = ?1", -1,
+                                 &s, NULL) == SQLITE_OK);
+        sqlite3_bind_int64(s, 1, (sqlite3_int64)number);
+        if (sqlite3_step(s) == SQLITE_ROW)
+            snprintf(out, 32, "%s", (const char *)sqlite3_column_text(s, 0));
+        sqlite3_finalize(s);
+    } else if (body == 0) {
+        const uint8_t *p = entry + 1;
+        varint(&p);
+        varint(&p);
+        uint64_t topic = varint(&p), properties = varint(&p);
+        CHECK(properties == 0);
+        p += topic;
+        snprintf(out, 32, "%.*s", (int)(entry + size - p), (const char *)p);
+    }
+}
+
+/* Where `number` is in flight: its state, else 0; and the identifier and sequence. */
+static unsigned in_flight(const uint8_t *progress, size_t size, uint64_t distance, unsigned *as,
+                          uint64_t *sequence)
+{
+    const uint8_t *end = progress + size;
+    *as = 0;
+    *sequence = 0;
+    if (size == 0)
+        return 0;
+    progress += 2 + (progress[0] * 256 + progress[1] + 7) / 8;
+    while (progress < end) {
+        uint64_t here = varint(&progress);
+        unsigned what = *progress++;
+        unsigned identifier = progress[0] * 256u + progress[1];
+        progress += 2;
+        uint64_t order = varint(&progress);
+        if (here != distance)
+            continue;
+        *as = identifier;
+        *sequence = order;
+        return what >> 2;
+    }
+    return 0;
+}
+
+/* Columns: incarnation, first, count, directory, data, progress. */
+static void read_segment(struct reading *reading, sqlite3_stmt *s)
+{
+    uint64_t first = (uint64_t)sqlite3_column_int64(s, 1), distance = 0;
+    const uint8_t *directory = sqlite3_column_blob(s, 3), *entry = sqlite3_column_blob(s, 4);
+    const uint8_t *progress = sqlite3_column_blob(s, 5);
+    size_t progress_size = (size_t)sqlite3_column_bytes(s, 5);
+    for (int i = 0; i < sqlite3_column_int(s, 2); i++) {
+        distance += varint(&directory);
+        uint64_t what = varint(&directory);
+        const uint8_t *here = entry;
+        size_t size = what >> 3;
+        entry += size;
+        if (progress_size > 0 && (progress[2 + i / 8] >> i % 8 & 1) != 0)
+            continue;
+        char payload[32];
+        unsigned as;
+        uint64_t sequence;
+        unsigned state = in_flight(progress, progress_size, distance, &as, &sequence);
+        payload_of(reading, first + distance, what & 3, here, size, payload);
+        add(reading->lines,
+            "owed %" PRIu64 " %" PRIu64 " qos %u state %u as %u sequence %" PRIu64 " %s",
+            (uint64_t)sqlite3_column_int64(s, 0), first + distance, (unsigned)(1 + (what >> 2 & 1)),
+            state, as, sequence, payload);
+        reading->owed_count++;
+        if ((what & 3) == 1)
+            reading->needed[reading->needed_count++] = first + distance;
+    }
+}
+
+static sqlite3_stmt *query(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s;
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK)
+        return s;
+    return NULL; /* killed before the tables were made */
+}
+
+static void read_segments(sqlite3 *db, struct lines *lines)
+{
+    struct reading reading = {db, lines, calloc(2 * HISTORY_ROWS, sizeof(uint64_t)), 0, 0};
+    CHECK(reading.needed != NULL);
+    sqlite3_stmt *s = query(db, "SELECT s.incarnation, s.first, s.count, s.directory, s.data,"
+                                " p.data FROM segment AS s LEFT JOIN progress AS p"
+                                " USING(incarnation, first)");
+    while (s != NULL && sqlite3_step(s) == SQLITE_ROW)
+        read_segment(&reading, s);
+    sqlite3_finalize(s);
+    s = query(db, "SELECT number, owed FROM message");
+    while (s != NULL && sqlite3_step(s) == SQLITE_ROW) {
+        int64_t needed = 0;
+        for (size_t i = 0; i < reading.needed_count; i++)
+            needed += (int64_t)reading.needed[i] == sqlite3_column_int64(s, 0);
+        if (needed != sqlite3_column_int64(s, 1) || needed == 0)
+            add(lines, "message %lld counts %lld entries", sqlite3_column_int64(s, 0),
+                sqlite3_column_int64(s, 1));
+    }
+    sqlite3_finalize(s);
+    s = query(db, "SELECT (SELECT messages FROM meta) - count(*) + total(owed) FROM message");
+    if (s != NULL && sqlite3_step(s) == SQLITE_ROW &&
+        (uint64_t)sqlite3_column_int64(s, 0) != reading.owed_count)
+        add(lines, "meta counts messages wrongly");
+    sqlite3_finalize(s);
+    free(reading.needed);
+}
+
+/* What is still to be deleted of sessions that ended is not told. */
+static void drop_ended(sqlite3 *db, struct lines *lines)
+{
+    size_t kept = 0;
+    sqlite3_stmt *s = query(db, "SELECT 1 FROM session WHERE incarnation = ?1");
+    for (size_t i = 0; i < lines->count; i++) {
+        uint64_t incarnation;
+        bool known = sscanf(lines->line[i], "owed %" SCNu64, &incarnation) != 1;
+        if (!known) {
+            sqlite3_bind_int64(s, 1, (sqlite3_int64)incarnation);
+            known = sqlite3_step(s) == SQLITE_ROW;
+            sqlite3_reset(s);
+        }
+        if (known)
+            lines->line[kept++] = lines->line[i];
+        else
+            free(lines->line[i]);
+    }
+    lines->count = kept;
+    sqlite3_finalize(s);
+}
+
 char *history_dump_database(const char *path)
 {
     struct lines lines = {0};
@@ -361,24 +519,20 @@ char *history_dump_database(const char *path)
         "SELECT 'inbound ' || incarnation || ' ' || packet_identifier FROM inbound",
         "SELECT 'retained ' || CAST(topic AS TEXT) || ' ' || number || ' '"
         " || CAST(payload AS TEXT) FROM retained",
-        "SELECT 'owed ' || o.incarnation || ' ' || o.number || ' qos ' || o.qos || ' state '"
-        " || o.state || ' as ' || o.packet_identifier || ' sequence ' || o.sequence || ' '"
-        " || coalesce(CAST(m.payload AS TEXT), 'without a body') FROM owed AS o"
-        " LEFT JOIN message AS m USING(number)"
-        " WHERE o.incarnation IN (SELECT incarnation FROM session)",
         /* What must never be seen: */
-        "SELECT 'message ' || number || ' counts ' || owed || ' owed rows' FROM message AS m"
-        " WHERE owed <> (SELECT count(*) FROM owed WHERE owed.number = m.number)",
-        "SELECT 'rows of nobody, ' || incarnation FROM owed"
+        "SELECT 'segments of nobody, ' || incarnation FROM segment"
         " WHERE incarnation NOT IN (SELECT incarnation FROM session)"
         " AND incarnation NOT IN (SELECT incarnation FROM ended)",
-        "SELECT 'meta counts ' || messages || ' messages' FROM meta"
-        " WHERE messages <> (SELECT count(*) FROM message)",
+        "SELECT 'progress of nothing, ' || first FROM progress AS p WHERE NOT EXISTS (SELECT 1"
+        " FROM segment AS s WHERE s.incarnation = p.incarnation AND s.first = p.first)",
         "SELECT 'integrity: ' || integrity_check FROM pragma_integrity_check"
         " WHERE integrity_check <> 'ok'",
     };
     for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++)
         add_query(db, &lines, queries[i]);
+    sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
+    read_segments(db, &lines);
+    drop_ended(db, &lines);
     sqlite3_close(db);
     return join(&lines);
 }

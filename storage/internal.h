@@ -73,7 +73,7 @@ struct store {
     struct schema_meta meta; /* as this run found and raised it */
     uint64_t first_lsn;
     int64_t now_base;
-    struct table backlog; /* incarnation -> owed rows at start; until store_start */
+    struct table backlog; /* incarnation -> what it is owed, at start; until store_start */
 
     struct engine engine;
     struct reader reader;

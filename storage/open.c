@@ -7,13 +7,7 @@
 
 #include "base/log.h"
 #include "storage/clock.h"
-
-#define TRY_SQL(expr)                                                                              \
-    do {                                                                                           \
-        int try_rc_ = (expr);                                                                      \
-        if (try_rc_ != SQLITE_OK)                                                                  \
-            return try_rc_;                                                                        \
-    } while (0)
+#include "storage/statement.h"
 
 /* ---- Looking at everything that a start rests on ---- */
 
@@ -47,13 +41,21 @@ static void found_session(struct store *store, sqlite3_stmt *s)
 
 static void found_backlog(struct store *store, sqlite3_stmt *s)
 {
-    uint64_t incarnation = (uint64_t)sqlite3_column_int64(s, 0);
+    uint64_t incarnation = statement_u64(s, 0);
     if (incarnation == 0)
         return;
     if (table_has(&store->engine.pending.live, incarnation))
-        *table_put(&store->backlog, incarnation) = (uint64_t)sqlite3_column_int64(s, 1);
+        *table_put(&store->backlog, incarnation) = statement_u64(s, 1);
     else
         writer_add_ended(&store->engine.writer, incarnation);
+}
+
+static void found_progress(struct store *store, sqlite3_stmt *s)
+{
+    uint64_t incarnation = statement_u64(s, 0), settled = statement_u64(s, 2);
+    uint64_t *backlog = incarnation != 0 ? table_find(&store->backlog, incarnation) : NULL;
+    if (backlog != NULL)
+        *backlog -= settled < *backlog ? settled : *backlog;
 }
 
 /* A small database is checked page by page, a large one where a start has to look anyway; what else
@@ -86,12 +88,13 @@ static int scan_all(struct store *store, sqlite3 *db)
     TRY_SQL(scan(db, "SELECT * FROM retained", NULL, store));
     TRY_SQL(scan(db, "SELECT topic FROM retained ORDER BY topic", NULL, store)); /* the index */
     TRY_SQL(scan(db, "SELECT * FROM ended", NULL, store));
-    TRY_SQL(scan(db, "SELECT sequence FROM owed INDEXED BY owed_in_flight WHERE state <> 0", NULL,
-                 store));
     TRY_SQL(scan(db, "SELECT min(number), max(number) FROM message", NULL, store));
     /* Incarnations without a session are at their end, noted in `ended` or not. */
-    return scan(db, "SELECT incarnation, count(*) FROM owed GROUP BY incarnation", found_backlog,
-                store);
+    TRY_SQL(scan(db,
+                 "SELECT incarnation, sum(count) FROM segment INDEXED BY segment_of"
+                 " GROUP BY incarnation",
+                 found_backlog, store));
+    return scan(db, "SELECT * FROM progress", found_progress, store);
 }
 
 /* ---- One attempt ---- */
@@ -128,7 +131,7 @@ static int try_open(struct store *store, sqlite3 *db, bool *too_new)
         *too_new = true;
         return SQLITE_OK;
     }
-    TRY_SQL(schema_migrate(db));
+    TRY_SQL(schema_migrate(db, SCHEMA_VERSION));
     TRY_SQL(schema_read_meta(db, &store->meta));
     /* What the log holds may be known to the page cache only. Copy it, synced, before anything
      * rests on it. */
@@ -227,18 +230,12 @@ enum status open_database(struct store *store, char *error, size_t error_size)
 
 /* ---- Loading ---- */
 
-static struct bytes column(sqlite3_stmt *s, int index)
-{
-    const void *data = sqlite3_column_blob(s, index);
-    return bytes_of(data, (size_t)sqlite3_column_bytes(s, index));
-}
-
 static void session_of(sqlite3_stmt *s, struct store_session *out)
 {
     *out = (struct store_session){
         .incarnation = (uint64_t)sqlite3_column_int64(s, 0),
-        .client_identifier = column(s, 1),
-        .owner = column(s, 2),
+        .client_identifier = statement_bytes(s, 1),
+        .owner = statement_bytes(s, 2),
         .version = (uint8_t)sqlite3_column_int(s, 3),
         .expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 4),
         .connected = sqlite3_column_int(s, 5) != 0,
@@ -254,9 +251,9 @@ static void session_of(sqlite3_stmt *s, struct store_session *out)
         .delay_interval_s = (uint32_t)sqlite3_column_int64(s, 10),
         .has_message_expiry = sqlite3_column_type(s, 11) != SQLITE_NULL,
         .message_expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 11),
-        .topic = column(s, 12),
-        .properties = column(s, 13),
-        .payload = column(s, 14),
+        .topic = statement_bytes(s, 12),
+        .properties = statement_bytes(s, 13),
+        .payload = statement_bytes(s, 14),
     };
 }
 
@@ -278,7 +275,7 @@ static int load_sessions(struct store *store, const struct store_visitor *visito
             if (incarnation < session.incarnation || visitor->subscription == NULL)
                 continue;
             struct store_subscription subscription = {
-                .topic_filter = column(subscriptions, 1),
+                .topic_filter = statement_bytes(subscriptions, 1),
                 .options = (uint8_t)sqlite3_column_int(subscriptions, 2),
                 .identifier = (uint32_t)sqlite3_column_int64(subscriptions, 3),
             };
@@ -294,18 +291,8 @@ static int load_retained(const struct store_visitor *visitor, sqlite3_stmt *s)
 {
     int rc;
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        struct store_message message = {
-            .number = (uint64_t)sqlite3_column_int64(s, 0),
-            .qos = (uint8_t)sqlite3_column_int(s, 1),
-            .retain = sqlite3_column_int(s, 2) != 0,
-            .has_expiry = sqlite3_column_type(s, 3) != SQLITE_NULL,
-            .expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 3),
-            .received_at_ms = sqlite3_column_int64(s, 4),
-            .publisher = (uint64_t)sqlite3_column_int64(s, 5),
-            .topic = column(s, 6),
-            .properties = column(s, 7),
-            .payload = column(s, 8),
-        };
+        struct store_message message = {.number = statement_u64(s, 0)};
+        statement_message(s, 1, &message);
         if (visitor->retained != NULL)
             visitor->retained(visitor->context, &message);
     }

@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "storage/arena.h"
+#include "storage/segment.h"
+#include "storage/statement.h"
 
 /* ---- Queues ---- */
 
@@ -80,16 +82,21 @@ void reader_queue_close(struct reader_queue *queue)
 
 /* ---- The connection ---- */
 
-#define COLUMNS                                                                                    \
-    "SELECT o.number, o.qos, o.retain, o.state, o.packet_identifier, o.sequence,"                  \
-    " o.subscription_identifiers, m.number, m.qos, m.retain, m.expiry_interval_s,"                 \
-    " m.received_at_ms, m.publisher, m.topic, m.properties, m.payload"                             \
-    " FROM owed AS o LEFT JOIN message AS m ON m.number = o.number WHERE o.incarnation = ?1 AND "
+#define SEGMENTS                                                                                   \
+    "SELECT s.first, s.count, s.directory, p.data, s.data FROM segment AS s"                       \
+    " LEFT JOIN progress AS p USING(incarnation, first) WHERE s.incarnation = ?1"
 
 static const char *const texts[READER_STATEMENT_COUNT] = {
-    [READER_QUEUED] = COLUMNS "o.number > ?2 AND o.number <= ?3 AND o.state = 0 ORDER BY o.number",
-    [READER_IN_FLIGHT] = COLUMNS "o.state <> 0 ORDER BY o.sequence, o.number",
-    [READER_ONE] = COLUMNS "o.number = ?2",
+    [READER_FIND] = SEGMENTS " AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1",
+    /* From the one that ?2 may lie in. */
+    [READER_FROM] =
+        (SEGMENTS " AND s.first <= ?3 AND s.first >= coalesce((SELECT max(first) FROM segment"
+                  " WHERE incarnation = ?1 AND first <= ?2), 0) ORDER BY s.first"),
+    [READER_IN_FLIGHT] = ("SELECT s.first, s.count, s.directory, p.data, s.data FROM progress AS p"
+                          " LEFT JOIN segment AS s USING(incarnation, first)"
+                          " WHERE p.incarnation = ?1 AND p.in_flight > 0"),
+    [READER_BODY] = ("SELECT qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
+                     " properties, payload FROM message WHERE number = ?1"),
     [READER_INBOUND] = "SELECT packet_identifier FROM inbound WHERE incarnation = ?1",
 };
 
@@ -127,11 +134,28 @@ static int connect_if_needed(struct reader *reader)
 /* ---- One answer ---- */
 
 struct answer {
-    struct arena arena; /* bytes, identifiers */
+    struct arena arena; /* segments, bytes, identifiers */
     struct store_row *rows;
     uint32_t row_count, row_capacity;
     uint16_t *inbound;
     uint32_t inbound_count, inbound_capacity;
+    uint32_t in_flight_count; /* of the rows, the first */
+    uint64_t bytes;           /* of topics, properties and payloads of the others */
+};
+
+/* A segment as the answer keeps it: rows point into its data. */
+struct view {
+    struct segment_directory directory;
+    struct segment_progress progress;
+    struct bytes data;
+};
+
+/* What one request needs. */
+struct task {
+    struct reader *reader;
+    struct answer *answer;
+    uint64_t incarnation;
+    struct view view; /* valid while directory.count > 0 */
 };
 
 /* Room for one more element, or false. */
@@ -148,79 +172,109 @@ static bool room(void *array_pointer, uint32_t count, uint32_t *capacity, size_t
     return true;
 }
 
-static bool column_bytes(sqlite3_stmt *s, int column, struct arena *arena, struct bytes *out)
+static bool copy(struct arena *arena, struct bytes *bytes)
 {
-    size_t size = (size_t)sqlite3_column_bytes(s, column);
-    *out = (struct bytes){NULL, 0};
-    if (size == 0)
+    if (bytes->size == 0)
         return true;
-    uint8_t *copy = arena_try(arena, size);
-    if (copy == NULL)
+    uint8_t *kept = arena_try(arena, bytes->size);
+    if (kept == NULL)
         return false;
-    memcpy(copy, sqlite3_column_blob(s, column), size);
-    *out = bytes_of(copy, size);
+    memcpy(kept, bytes->data, bytes->size);
+    bytes->data = kept;
     return true;
 }
 
-static bool take_identifiers(sqlite3_stmt *s, struct arena *arena, struct store_row *row)
+/* The statement's segment. */
+static enum status take_segment(struct task *task, sqlite3_stmt *s)
 {
-    uint32_t count = (uint32_t)sqlite3_column_bytes(s, 6) / 4;
+    struct view *view = &task->view;
+    view->data = statement_bytes(s, 4);
+    if (statement_lacks(s, 2) || statement_lacks(s, 3) || statement_lacks(s, 4) ||
+        !segment_read_directory(statement_bytes(s, 2), statement_u64(s, 0), statement_u64(s, 1),
+                                &view->directory) ||
+        !segment_read_progress(statement_bytes(s, 3), &view->directory, &view->progress)) {
+        view->directory.count = 0;
+        return STATUS_CORRUPT;
+    }
+    if (copy(&task->answer->arena, &view->data))
+        return STATUS_OK;
+    view->directory.count = 0;
+    return STATUS_NO_MEMORY;
+}
+
+static enum status take_body(struct task *task, struct segment_entry *entry, bool *found)
+{
+    struct arena *arena = &task->answer->arena;
+    struct store_message *message = &entry->message;
+    sqlite3_stmt *s = task->reader->statements[READER_BODY];
+    statement_bind_u64(s, 1, message->number);
+    *found = sqlite3_step(s) == SQLITE_ROW;
+    bool kept = true;
+    if (*found) {
+        statement_message(s, 0, message);
+        *found = !statement_lacks(s, 5) && !statement_lacks(s, 6) && !statement_lacks(s, 7);
+        kept = copy(arena, &message->topic) && copy(arena, &message->properties) &&
+               copy(arena, &message->payload);
+    }
+    int rc = sqlite3_reset(s);
+    return rc != SQLITE_OK ? schema_status(rc) : kept ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static bool take_identifiers(struct arena *arena, struct bytes packed, struct store_row *row)
+{
+    uint32_t count = (uint32_t)(packed.size / 4);
     if (count == 0)
         return true;
     uint32_t *identifiers = arena_try(arena, count * sizeof *identifiers);
     if (identifiers == NULL)
         return false;
-    const uint8_t *packed = sqlite3_column_blob(s, 6);
     for (uint32_t i = 0; i < count; i++)
-        identifiers[i] = get_u32(packed + 4 * i);
+        identifiers[i] = get_u32(packed.data + 4 * i);
     row->subscription_identifiers = identifiers;
     row->subscription_identifier_count = count;
     return true;
 }
 
-static size_t size_of(sqlite3_stmt *s)
+/* One that is damaged is left out: the others are not to wait for it. */
+static void lost(struct task *task, uint64_t number)
 {
-    return (size_t)sqlite3_column_bytes(s, 13) + (size_t)sqlite3_column_bytes(s, 14) +
-           (size_t)sqlite3_column_bytes(s, 15);
+    log_line(LOG_ERROR,
+             "store: message %" PRIu64 ", owed to session incarnation %" PRIu64
+             ", has no body that reads: it is lost",
+             number, task->incarnation);
+    task->reader->damaged = true;
 }
 
-/* The statement's current row. */
-static enum status take_row(sqlite3_stmt *s, struct answer *answer, uint64_t incarnation,
-                            bool *damaged)
+/* The entry at this place, as the next row of the answer. */
+static enum status take_row(struct task *task, uint32_t at)
 {
+    struct answer *answer = task->answer;
+    const struct view *view = &task->view;
+    struct segment_entry entry;
+    bool found = segment_read_entry(&view->directory.slots[at], view->data, &entry);
+    bool released = view->progress.state[at] == STORE_OUTBOUND_RELEASED;
+    if (found && !released && entry.body == SEGMENT_BODY_SHARED)
+        TRY(take_body(task, &entry, &found));
+    if (!released && (!found || entry.body == SEGMENT_BODY_NONE)) {
+        lost(task, entry.message.number);
+        return STATUS_OK;
+    }
     if (!room(&answer->rows, answer->row_count, &answer->row_capacity, sizeof *answer->rows))
         return STATUS_NO_MEMORY;
     struct store_row row = {
-        .message.number = (uint64_t)sqlite3_column_int64(s, 0),
-        .qos = (uint8_t)sqlite3_column_int(s, 1),
-        .retain = sqlite3_column_int(s, 2) != 0,
-        .state = (enum store_outbound)sqlite3_column_int(s, 3),
-        .packet_identifier = (uint16_t)sqlite3_column_int(s, 4),
-        .sequence = (uint64_t)sqlite3_column_int64(s, 5),
+        .message = entry.message,
+        .qos = entry.qos,
+        .retain = entry.retain,
+        .state = (enum store_outbound)view->progress.state[at],
+        .packet_identifier = view->progress.packet_identifier[at],
+        .sequence = view->progress.sequence[at],
     };
-    struct store_message *message = &row.message;
-    if (row.state != STORE_OUTBOUND_RELEASED) {
-        if (sqlite3_column_type(s, 7) == SQLITE_NULL) {
-            log_line(LOG_ERROR,
-                     "store: message %" PRIu64 ", owed to session incarnation %" PRIu64
-                     ", has no body: it is lost",
-                     message->number, incarnation);
-            *damaged = true;
-            return STATUS_OK; /* the others are not to wait for it */
-        }
-        message->qos = (uint8_t)sqlite3_column_int(s, 8);
-        message->retain = sqlite3_column_int(s, 9) != 0;
-        message->has_expiry = sqlite3_column_type(s, 10) != SQLITE_NULL;
-        message->expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 10);
-        message->received_at_ms = sqlite3_column_int64(s, 11);
-        message->publisher = (uint64_t)sqlite3_column_int64(s, 12);
-        if (!column_bytes(s, 13, &answer->arena, &message->topic) ||
-            !column_bytes(s, 14, &answer->arena, &message->properties) ||
-            !column_bytes(s, 15, &answer->arena, &message->payload))
-            return STATUS_NO_MEMORY;
-    }
-    if (!take_identifiers(s, &answer->arena, &row))
+    if (released)
+        row.message = (struct store_message){.number = entry.message.number};
+    else if (!take_identifiers(&answer->arena, entry.subscription_identifiers, &row))
         return STATUS_NO_MEMORY;
+    answer->bytes +=
+        row.message.topic.size + row.message.properties.size + row.message.payload.size;
     answer->rows[answer->row_count++] = row;
     return STATUS_OK;
 }
@@ -232,43 +286,98 @@ static enum status finish(sqlite3_stmt *s, enum status status)
     return status != STATUS_OK ? status : schema_status(rc);
 }
 
-static enum status answer_queued(struct reader *reader, struct store_read *read,
-                                 struct answer *answer)
+/* Takes a row unless that would be more bytes than allowed; then `*over`, and it is left. */
+static enum status take_within(struct task *task, uint32_t at, uint64_t limit_bytes, bool *over)
 {
-    sqlite3_stmt *s = reader->statements[READER_QUEUED];
-    uint64_t until = read->until > INT64_MAX ? INT64_MAX : read->until;
-    uint64_t after = read->after > INT64_MAX ? INT64_MAX : read->after;
-    sqlite3_bind_int64(s, 1, (sqlite3_int64)read->incarnation);
-    sqlite3_bind_int64(s, 2, (sqlite3_int64)after);
-    sqlite3_bind_int64(s, 3, (sqlite3_int64)until);
-    enum status status = STATUS_OK;
-    uint32_t count = 0;
-    uint64_t bytes = 0;
-    while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
-        size_t size = size_of(s);
-        if (count >= read->limit || (count > 0 && bytes + size > read->limit_bytes)) {
-            read->more = true;
+    struct answer *answer = task->answer;
+    uint32_t rows = answer->row_count;
+    uint64_t bytes = answer->bytes;
+    TRY(take_row(task, at));
+    *over = answer->bytes > limit_bytes;
+    if (!*over)
+        return STATUS_OK;
+    answer->row_count = rows;
+    answer->bytes = bytes;
+    return STATUS_OK;
+}
+
+/* The rows of the view that were asked for, as far as the limits go. */
+static enum status take_queued(struct task *task, struct store_read *read)
+{
+    const struct answer *answer = task->answer;
+    const struct view *view = &task->view;
+    for (uint32_t at = 0; at < view->directory.count && !read->more; at++) {
+        uint64_t number = view->directory.slots[at].number;
+        if (view->progress.state[at] != STORE_OUTBOUND_QUEUED || number <= read->after)
+            continue;
+        if (number > read->until)
             break;
-        }
-        status = take_row(s, answer, read->incarnation, &reader->damaged);
-        count++;
-        bytes += size;
+        uint32_t taken = answer->row_count - answer->in_flight_count;
+        if (taken >= read->limit)
+            read->more = true;
+        else
+            TRY(take_within(task, at, taken > 0 ? read->limit_bytes : UINT64_MAX, &read->more));
+    }
+    return STATUS_OK;
+}
+
+static enum status answer_queued(struct task *task, struct store_read *read)
+{
+    sqlite3_stmt *s = task->reader->statements[READER_FROM];
+    statement_bind_u64(s, 1, read->incarnation);
+    statement_bind_u64(s, 2, read->after < INT64_MAX ? read->after + 1 : INT64_MAX);
+    statement_bind_u64(s, 3, read->until > INT64_MAX ? INT64_MAX : read->until);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && !read->more && sqlite3_step(s) == SQLITE_ROW) {
+        status = take_segment(task, s);
+        if (status == STATUS_OK)
+            status = take_queued(task, read);
     }
     return finish(s, status);
 }
 
-static enum status answer_in_flight(struct reader *reader, const struct store_read *read,
-                                    struct answer *answer)
+static int compare_rows(const void *a, const void *b)
 {
-    sqlite3_stmt *s = reader->statements[READER_IN_FLIGHT];
-    sqlite3_bind_int64(s, 1, (sqlite3_int64)read->incarnation);
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW)
-        status = take_row(s, answer, read->incarnation, &reader->damaged);
-    TRY(finish(s, status));
+    const struct store_row *x = a, *y = b;
+    if (x->sequence != y->sequence)
+        return x->sequence < y->sequence ? -1 : 1;
+    return (x->message.number > y->message.number) - (x->message.number < y->message.number);
+}
 
-    s = reader->statements[READER_INBOUND];
-    sqlite3_bind_int64(s, 1, (sqlite3_int64)read->incarnation);
+static enum status take_in_flight(struct task *task)
+{
+    for (uint32_t at = 0; at < task->view.directory.count; at++) {
+        uint8_t state = task->view.progress.state[at];
+        if (state == STORE_OUTBOUND_SENT || state == STORE_OUTBOUND_RELEASED)
+            TRY(take_row(task, at));
+    }
+    return STATUS_OK;
+}
+
+static enum status answer_in_flight(struct task *task)
+{
+    struct answer *answer = task->answer;
+    sqlite3_stmt *s = task->reader->statements[READER_IN_FLIGHT];
+    statement_bind_u64(s, 1, task->incarnation);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
+        status = take_segment(task, s);
+        if (status == STATUS_OK)
+            status = take_in_flight(task);
+    }
+    if (answer->row_count > 0)
+        qsort(answer->rows, answer->row_count, sizeof *answer->rows, compare_rows);
+    answer->in_flight_count = answer->row_count;
+    answer->bytes = 0;
+    return finish(s, status);
+}
+
+static enum status answer_inbound(struct task *task)
+{
+    struct answer *answer = task->answer;
+    enum status status = STATUS_OK;
+    sqlite3_stmt *s = task->reader->statements[READER_INBOUND];
+    statement_bind_u64(s, 1, task->incarnation);
     while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
         if (room(&answer->inbound, answer->inbound_count, &answer->inbound_capacity,
                  sizeof *answer->inbound))
@@ -279,41 +388,60 @@ static enum status answer_in_flight(struct reader *reader, const struct store_re
     return finish(s, status);
 }
 
-static enum status answer_numbers(struct reader *reader, struct store_read *read,
-                                  struct answer *answer)
+/* Looks for the segment with this number, unless it is the one in view. */
+static enum status view_number(struct task *task, uint64_t number)
 {
-    sqlite3_stmt *s = reader->statements[READER_ONE];
-    sqlite3_bind_int64(s, 1, (sqlite3_int64)read->incarnation);
-    uint64_t bytes = 0;
+    struct segment_directory *directory = &task->view.directory;
+    if (directory->count > 0 && number >= directory->slots[0].number &&
+        number <= directory->slots[directory->count - 1].number)
+        return STATUS_OK;
+    directory->count = 0;
+    sqlite3_stmt *s = task->reader->statements[READER_FIND];
+    statement_bind_u64(s, 1, task->incarnation);
+    statement_bind_u64(s, 2, number);
+    enum status status = STATUS_OK;
+    if (sqlite3_step(s) == SQLITE_ROW)
+        status = take_segment(task, s);
+    return finish(s, status);
+}
+
+static enum status answer_numbers(struct task *task, struct store_read *read)
+{
+    uint64_t limit = read->limit_bytes > 0 ? read->limit_bytes : UINT64_MAX;
     for (uint32_t i = 0; i < read->number_count; i++) {
-        enum status status = STATUS_OK;
-        sqlite3_bind_int64(s, 2, (sqlite3_int64)read->numbers[i]);
-        if (sqlite3_step(s) == SQLITE_ROW) {
-            bytes += size_of(s);
-            if (i > 0 && read->limit_bytes > 0 && bytes > read->limit_bytes) {
-                read->more = true;
-                read->number_count = i;
-                return finish(s, STATUS_OK);
-            }
-            status = take_row(s, answer, read->incarnation, &reader->damaged);
-        }
-        TRY(finish(s, status));
+        TRY(view_number(task, read->numbers[i]));
+        int at = segment_find(&task->view.directory, read->numbers[i]);
+        if (at < 0 || task->view.progress.state[at] == SEGMENT_SETTLED)
+            continue;
+        TRY(take_within(task, (uint32_t)at, i > 0 ? limit : UINT64_MAX, &read->more));
+        if (read->more)
+            read->number_count = i;
     }
     return STATUS_OK;
 }
 
+static enum status answer_parts(struct task *task, struct store_read *read)
+{
+    if (read->numbers != NULL)
+        return answer_numbers(task, read);
+    if (read->resume) {
+        TRY(answer_in_flight(task));
+        TRY(answer_inbound(task));
+    }
+    return answer_queued(task, read);
+}
+
+/* One snapshot for all of it. */
 static enum status answer_all(struct reader *reader, struct store_read *read, struct answer *answer)
 {
     TRY(schema_status(connect_if_needed(reader)));
-    if (read->numbers != NULL)
-        return answer_numbers(reader, read, answer);
-    /* One snapshot for the parts. */
     TRY(schema_status(sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL)));
-    enum status status = STATUS_OK;
-    if (read->resume)
-        status = answer_in_flight(reader, read, answer);
-    if (status == STATUS_OK)
-        status = answer_queued(reader, read, answer);
+    struct task task;
+    task.reader = reader;
+    task.answer = answer;
+    task.incarnation = read->incarnation;
+    task.view.directory.count = 0;
+    enum status status = answer_parts(&task, read);
     sqlite3_exec(reader->db, "COMMIT", NULL, NULL, NULL);
     return status;
 }

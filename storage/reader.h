@@ -25,9 +25,10 @@ struct store_read *reader_queue_wait(struct reader_queue *queue);
 void reader_queue_close(struct reader_queue *queue);
 
 enum reader_statement {
-    READER_QUEUED,
+    READER_FIND,
+    READER_FROM,
     READER_IN_FLIGHT,
-    READER_ONE,
+    READER_BODY,
     READER_INBOUND,
     READER_STATEMENT_COUNT
 };

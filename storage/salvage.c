@@ -134,20 +134,32 @@ static void remove_all(const char *path)
     }
 }
 
-static int open_new(const char *path, sqlite3 **out)
+static int open_new(const char *path, int version, sqlite3 **out)
 {
     remove_all(path);
     int rc = schema_connect(path, SCHEMA_WRITER, false, out);
     if (rc == SQLITE_OK)
-        rc = schema_migrate(*out);
+        rc = schema_migrate(*out, version);
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(*out, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     return rc;
 }
 
+/* The damaged database's schema, as it says, or, where it says nothing sensible, as it was at the
+ * last commit. */
+static int version_of(const struct directory *directory)
+{
+    int64_t said = schema_peek_version(directory->database);
+    int noted = directory_read_schema(directory);
+    if (said >= 1 && said <= SCHEMA_VERSION)
+        return (int)said;
+    return noted >= 1 && noted <= SCHEMA_VERSION ? noted : SCHEMA_VERSION;
+}
+
 static int build(struct directory *directory, const char *path, struct salvage *salvage)
 {
-    int rc = open_new(path, &salvage->to);
+    salvage->version = version_of(directory);
+    int rc = open_new(path, salvage->version, &salvage->to);
     if (rc != SQLITE_OK)
         return rc;
     salvage->from = open_damaged(directory->database);
@@ -157,6 +169,8 @@ static int build(struct directory *directory, const char *path, struct salvage *
         salvage->from = open_damaged(directory->database);
     }
     rc = salvage_rows(salvage, directory_read_lsn(directory));
+    if (rc == SQLITE_OK)
+        rc = schema_migrate(salvage->to, SCHEMA_VERSION);
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(salvage->to, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     return rc;

@@ -10,19 +10,6 @@ enum { NAMED_SESSIONS = 100 }; /* incomplete ones that get a log line of their o
 
 /* ---- Walking a table that has holes ---- */
 
-/* Rows of one table by ascending positive key, which is column 0. ?1 is an incarnation where the
- * table has one before the key, ?2 the key behind which to begin. */
-struct walk {
-    struct salvage *salvage;
-    sqlite3_stmt *select;
-    sqlite3_stmt *insert;
-    uint64_t incarnation;
-    /* Binds `insert` from the row and runs it. */
-    void (*copy)(struct walk *walk);
-    uint64_t copied, gaps;
-    int64_t gap_from, gap_to; /* the last gap, both ends excluded */
-};
-
 /* Every column, or a large value that lies on a bad page makes the row unreadable. */
 static bool row_reads(sqlite3_stmt *s)
 {
@@ -33,7 +20,7 @@ static bool row_reads(sqlite3_stmt *s)
     return true;
 }
 
-static int begin(struct walk *walk, int64_t after)
+static int begin(struct salvage_walk *walk, int64_t after)
 {
     sqlite3_reset(walk->select);
     if (sqlite3_bind_parameter_count(walk->select) == 2) {
@@ -48,7 +35,7 @@ static int begin(struct walk *walk, int64_t after)
 
 /* The smallest key behind `bad` from which the table reads again. The table behaves like "does not
  * read" up to some key and "reads" from there on, so: double the step, then halve the interval. */
-static bool find_readable(struct walk *walk, int64_t bad, int64_t *out)
+static bool find_readable(struct salvage_walk *walk, int64_t bad, int64_t *out)
 {
     int64_t fails = bad, reads = 0;
     for (int64_t step = 1; reads == 0; step *= 2) {
@@ -73,7 +60,7 @@ static bool find_readable(struct walk *walk, int64_t bad, int64_t *out)
     return true;
 }
 
-static void run_walk(struct walk *walk)
+void salvage_walk(struct salvage_walk *walk)
 {
     int64_t after = 0;
     if (walk->select == NULL) { /* the table is not even in the schema */
@@ -106,7 +93,7 @@ static void run_walk(struct walk *walk)
     sqlite3_reset(walk->select);
 }
 
-static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
+sqlite3_stmt *salvage_prepare(sqlite3 *db, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK) {
@@ -116,45 +103,46 @@ static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
     return statement;
 }
 
-static void insert(struct walk *walk)
+void salvage_insert(struct salvage *salvage, sqlite3_stmt *insert)
 {
-    sqlite3_step(walk->insert);
-    int rc = sqlite3_reset(walk->insert);
+    sqlite3_step(insert);
+    int rc = sqlite3_reset(insert);
     if (rc != SQLITE_OK &&
         (rc & 0xff) != SQLITE_CONSTRAINT) /* a row that nobody could have written */
-        walk->salvage->error = rc;
+        salvage->error = rc;
 }
 
-static void copy_columns(struct walk *walk)
+void salvage_copy_columns(struct salvage_walk *walk)
 {
     for (int i = 0; i < sqlite3_column_count(walk->select); i++)
         sqlite3_bind_value(walk->insert, i + 1, sqlite3_column_value(walk->select, i));
-    insert(walk);
+    salvage_insert(walk->salvage, walk->insert);
 }
 
-static void copy_message(struct walk *walk)
+static void copy_message(struct salvage_walk *walk)
 {
     uint64_t number = (uint64_t)sqlite3_column_int64(walk->select, 0);
     if (number > walk->salvage->youngest_number)
         walk->salvage->youngest_number = number;
-    copy_columns(walk);
+    salvage_copy_columns(walk);
 }
 
-static void copy_session(struct walk *walk)
+static void copy_session(struct salvage_walk *walk)
 {
     uint64_t incarnation = (uint64_t)sqlite3_column_int64(walk->select, 0);
     struct salvage *salvage = walk->salvage;
     table_put(&salvage->sessions, incarnation);
     if (incarnation > salvage->youngest_incarnation)
         salvage->youngest_incarnation = incarnation;
-    copy_columns(walk);
+    salvage_copy_columns(walk);
 }
 
-/* Columns: number, incarnation, qos, retain, state, packet_identifier, sequence, identifiers. */
-static void copy_owed(struct walk *walk)
+/* Version 1. Columns: number, incarnation, qos, retain, state, packet_identifier, sequence,
+ * identifiers. */
+static void copy_owed(struct salvage_walk *walk)
 {
     struct salvage *salvage = walk->salvage;
-    copy_columns(walk);
+    salvage_copy_columns(walk);
     if (salvage->error != SQLITE_OK || sqlite3_changes(salvage->to) == 1)
         return;
     /* The body is gone. A QoS 2 exchange that has begun is closed by PUBREL before its
@@ -164,7 +152,7 @@ static void copy_owed(struct walk *walk)
     if (begun) {
         sqlite3_bind_int(walk->insert, 5, 2);
         sqlite3_bind_int(walk->insert, 9, 1); /* needs no body */
-        insert(walk);
+        salvage_insert(walk->salvage, walk->insert);
         sqlite3_bind_int(walk->insert, 9, 0);
     }
     if (sqlite3_column_int(walk->select, 4) != 2) {
@@ -175,21 +163,26 @@ static void copy_owed(struct walk *walk)
 
 /* ---- Tables ---- */
 
-static uint64_t whole_table(struct salvage *salvage, const char *name, const char *select,
-                            const char *into, void (*copy)(struct walk *))
+void salvage_report_gaps(const struct salvage_walk *walk, const char *table)
 {
-    struct walk walk = {
-        .salvage = salvage,
-        .select = prepare(salvage->from, select),
-        .insert = prepare(salvage->to, into),
-        .copy = copy,
-    };
-    run_walk(&walk);
-    if (walk.gaps > 0)
+    if (walk->gaps > 0)
         log_line(LOG_ERROR,
                  "store: salvage: table %s has %" PRIu64 " unreadable ranges; the last is between "
                  "keys %" PRId64 " and %" PRId64,
-                 name, walk.gaps, walk.gap_from, walk.gap_to);
+                 table, walk->gaps, walk->gap_from, walk->gap_to);
+}
+
+static uint64_t whole_table(struct salvage *salvage, const char *name, const char *select,
+                            const char *into, void (*copy)(struct salvage_walk *))
+{
+    struct salvage_walk walk = {
+        .salvage = salvage,
+        .select = salvage_prepare(salvage->from, select),
+        .insert = salvage_prepare(salvage->to, into),
+        .copy = copy,
+    };
+    salvage_walk(&walk);
+    salvage_report_gaps(&walk, name);
     sqlite3_finalize(walk.select);
     sqlite3_finalize(walk.insert);
     return walk.copied;
@@ -222,13 +215,13 @@ static bool copy_subscriptions(struct salvage *salvage, sqlite3_stmt *const ways
     return false;
 }
 
-static void name_incomplete(struct salvage *salvage, uint64_t incarnation, const char *what)
+void salvage_name_incomplete(struct salvage *salvage, uint64_t incarnation, const char *what)
 {
     if (salvage->incomplete++ >= NAMED_SESSIONS)
         return;
     char name[128] = "?";
-    sqlite3_stmt *s =
-        prepare(salvage->to, "SELECT client_identifier FROM session WHERE incarnation = ?1");
+    sqlite3_stmt *s = salvage_prepare(
+        salvage->to, "SELECT client_identifier FROM session WHERE incarnation = ?1");
     sqlite3_bind_int64(s, 1, (sqlite3_int64)incarnation);
     if (sqlite3_step(s) == SQLITE_ROW)
         log_text(sqlite3_column_blob(s, 0), (unsigned long)sqlite3_column_bytes(s, 0), name,
@@ -237,54 +230,69 @@ static void name_incomplete(struct salvage *salvage, uint64_t incarnation, const
     log_line(LOG_ERROR, "store: salvage: session of client \"%s\" has lost %s", name, what);
 }
 
-static void copy_of_sessions(struct salvage *salvage)
+/* What version 1 has in place of segments. */
+static void copy_all_owed(struct salvage *salvage)
 {
-    struct walk owed = {
+    struct salvage_walk owed = {
         .salvage = salvage,
-        .select = prepare(salvage->from,
-                          "SELECT number, incarnation, qos, retain, state, packet_identifier,"
-                          " sequence, subscription_identifiers FROM owed"
-                          " WHERE incarnation = ?1 AND number > ?2 ORDER BY number"),
-        .insert = prepare(salvage->to,
-                          "INSERT INTO owed SELECT ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8"
-                          " WHERE ?9 = 1 OR EXISTS(SELECT 1 FROM message WHERE number = ?1)"),
+        .select = salvage_prepare(salvage->from,
+                                  "SELECT number, incarnation, qos, retain, state,"
+                                  " packet_identifier, sequence, subscription_identifiers FROM owed"
+                                  " WHERE incarnation = ?1 AND number > ?2 ORDER BY number"),
+        .insert = salvage_prepare(
+            salvage->to, "INSERT INTO owed SELECT ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8"
+                         " WHERE ?9 = 1 OR EXISTS(SELECT 1 FROM message WHERE number = ?1)"),
         .copy = copy_owed,
     };
-    struct walk inbound = {
+    sqlite3_bind_int(owed.insert, 9, 0);
+    for (size_t i = 0; i < salvage->sessions.capacity && salvage->error == SQLITE_OK; i++) {
+        owed.incarnation = salvage->sessions.keys[i];
+        owed.gaps = 0;
+        if (owed.incarnation == 0)
+            continue;
+        salvage_walk(&owed);
+        if (owed.gaps > 0)
+            salvage_name_incomplete(salvage, owed.incarnation, "messages");
+    }
+    salvage->saved_owed = owed.copied - salvage->lost_owed;
+    sqlite3_finalize(owed.select);
+    sqlite3_finalize(owed.insert);
+}
+
+static void copy_of_sessions(struct salvage *salvage)
+{
+    struct salvage_walk inbound = {
         .salvage = salvage,
-        .select = prepare(salvage->from, "SELECT packet_identifier, incarnation FROM inbound"
-                                         " WHERE incarnation = ?1 AND packet_identifier > ?2"
-                                         " ORDER BY packet_identifier"),
-        .insert = prepare(salvage->to, "INSERT INTO inbound VALUES(?2, ?1)"),
-        .copy = copy_columns,
+        .select =
+            salvage_prepare(salvage->from, "SELECT packet_identifier, incarnation FROM inbound"
+                                           " WHERE incarnation = ?1 AND packet_identifier > ?2"
+                                           " ORDER BY packet_identifier"),
+        .insert = salvage_prepare(salvage->to, "INSERT INTO inbound VALUES(?2, ?1)"),
+        .copy = salvage_copy_columns,
     };
     sqlite3_stmt *ways[] = {
-        prepare(salvage->from,
-                "SELECT * FROM subscription WHERE incarnation = ?1 ORDER BY topic_filter"),
-        prepare(salvage->from,
-                "SELECT * FROM subscription WHERE incarnation = ?1 ORDER BY topic_filter DESC"),
+        salvage_prepare(salvage->from,
+                        "SELECT * FROM subscription WHERE incarnation = ?1 ORDER BY topic_filter"),
+        salvage_prepare(
+            salvage->from,
+            "SELECT * FROM subscription WHERE incarnation = ?1 ORDER BY topic_filter DESC"),
     };
-    sqlite3_stmt *into = prepare(salvage->to, "INSERT INTO subscription VALUES(?1, ?2, ?3, ?4)");
-    sqlite3_bind_int(owed.insert, 9, 0);
+    sqlite3_stmt *into =
+        salvage_prepare(salvage->to, "INSERT INTO subscription VALUES(?1, ?2, ?3, ?4)");
     for (size_t i = 0; i < salvage->sessions.capacity && salvage->error == SQLITE_OK; i++) {
         uint64_t incarnation = salvage->sessions.keys[i];
         if (incarnation == 0)
             continue;
         if (!copy_subscriptions(salvage, ways, into, incarnation))
-            name_incomplete(salvage, incarnation, "subscriptions");
-        owed.incarnation = inbound.incarnation = incarnation;
-        owed.gaps = inbound.gaps = 0;
-        run_walk(&owed);
-        run_walk(&inbound);
-        if (owed.gaps > 0)
-            name_incomplete(salvage, incarnation, "messages");
+            salvage_name_incomplete(salvage, incarnation, "subscriptions");
+        inbound.incarnation = incarnation;
+        inbound.gaps = 0;
+        salvage_walk(&inbound);
         if (inbound.gaps > 0)
-            name_incomplete(salvage, incarnation,
-                            "identifiers of incoming QoS 2 messages; one may be delivered twice");
+            salvage_name_incomplete(
+                salvage, incarnation,
+                "identifiers of incoming QoS 2 messages; one may be delivered twice");
     }
-    salvage->saved_owed = owed.copied - salvage->lost_owed;
-    sqlite3_finalize(owed.select);
-    sqlite3_finalize(owed.insert);
     sqlite3_finalize(inbound.select);
     sqlite3_finalize(inbound.insert);
     sqlite3_finalize(ways[0]);
@@ -314,12 +322,15 @@ static int write_meta(struct salvage *salvage, uint64_t side_lsn)
     return schema_write_meta(salvage->to, &meta);
 }
 
+/* Bodies that nobody is owed go. */
 static int count_bodies(struct salvage *salvage)
 {
-    int rc =
-        exec(salvage->to, "UPDATE message SET owed = counted.owed FROM"
-                          " (SELECT number, count(*) AS owed FROM owed GROUP BY number) AS counted"
-                          " WHERE message.number = counted.number");
+    int rc = SQLITE_OK;
+    if (salvage->version == 1)
+        rc = exec(salvage->to,
+                  "UPDATE message SET owed = counted.owed FROM"
+                  " (SELECT number, count(*) AS owed FROM owed GROUP BY number) AS counted"
+                  " WHERE message.number = counted.number");
     if (rc == SQLITE_OK)
         rc = exec(salvage->to, "DELETE FROM message WHERE owed = 0");
     if (rc == SQLITE_OK)
@@ -347,9 +358,12 @@ int salvage_rows(struct salvage *salvage, uint64_t side_lsn)
         salvage, "retained",
         "SELECT id, topic, number, qos, retain, expiry_interval_s, received_at_ms, publisher,"
         " properties, payload FROM retained WHERE id > ?1 ORDER BY id",
-        "INSERT INTO retained VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", copy_columns);
+        "INSERT INTO retained VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        salvage_copy_columns);
     if (salvage->error == SQLITE_OK)
         copy_of_sessions(salvage);
+    if (salvage->error == SQLITE_OK)
+        (salvage->version == 1 ? copy_all_owed : salvage_segments)(salvage);
     rc = salvage->error;
     if (rc == SQLITE_OK)
         rc = count_bodies(salvage);

@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "storage/migrate.h"
 
 /* Step i takes version i to i + 1. A step that has been released is never changed: to change the
- * schema, add one. Columns of a message are those of struct store_message, of a session those of
- * struct store_session; empty byte strings are NULL. */
+ * schema, add one. A new database climbs all of them, so that its first page, where the tables
+ * begin, is that of an old one. Columns of a message are those of struct store_message, of a
+ * session those of struct store_session; empty byte strings are NULL. */
 static const char *const migrations[SCHEMA_VERSION] = {
     [0] = "CREATE TABLE meta("
           "  id INTEGER PRIMARY KEY CHECK(id = 1),"
@@ -56,6 +58,26 @@ static const char *const migrations[SCHEMA_VERSION] = {
           "  properties BLOB, payload BLOB);"
           /* Incarnations that are over and have a backlog to delete. */
           "CREATE TABLE ended(incarnation INTEGER PRIMARY KEY);",
+    /* What sessions are owed in segments (segment.h) in place of a row of `owed` each; and `owed`
+     * of a message counts the entries that need it. One that lies in an entry has no row. */
+    [1] = "CREATE TABLE segment("
+          "  id INTEGER PRIMARY KEY,"
+          "  incarnation INTEGER NOT NULL, first INTEGER NOT NULL," /* its first message's number */
+          "  count INTEGER NOT NULL,"                               /* of entries */
+          "  shared INTEGER NOT NULL," /* of them, those with a row of `message` */
+          "  directory BLOB NOT NULL, data BLOB NOT NULL);"
+          "CREATE UNIQUE INDEX segment_of ON segment(incarnation, first, count);"
+          /* What has become of a segment's entries; no row: all are queued. */
+          "CREATE TABLE progress("
+          "  incarnation INTEGER NOT NULL, first INTEGER NOT NULL,"
+          "  settled INTEGER NOT NULL, in_flight INTEGER NOT NULL," /* entries */
+          "  data BLOB NOT NULL,"
+          "  PRIMARY KEY(incarnation, first)) WITHOUT ROWID;",
+};
+
+/* What SQL alone does not do of a step, behind it and in its transaction. */
+static int (*const conversions[SCHEMA_VERSION])(sqlite3 *db) = {
+    [1] = migrate_to_segments,
 };
 
 static void configure(void)
@@ -155,7 +177,7 @@ int schema_user_version(sqlite3 *db, int *out)
     return rc;
 }
 
-int schema_migrate(sqlite3 *db)
+int schema_migrate(sqlite3 *db, int wanted)
 {
     int version;
     int rc = schema_user_version(db, &version);
@@ -165,10 +187,12 @@ int schema_migrate(sqlite3 *db)
         if (rc == SQLITE_OK && tables > 0)
             return SQLITE_NOTADB; /* somebody else's */
     }
-    for (; rc == SQLITE_OK && version < SCHEMA_VERSION; version++) {
+    for (; rc == SQLITE_OK && version < wanted; version++) {
         rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
             rc = sqlite3_exec(db, migrations[version], NULL, NULL, NULL);
+        if (rc == SQLITE_OK && conversions[version] != NULL)
+            rc = conversions[version](db);
         if (rc == SQLITE_OK)
             rc = pragma(db, "application_id", SCHEMA_APPLICATION);
         if (rc == SQLITE_OK)

@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 enum {
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
     SCHEMA_APPLICATION = 0x486f6c64, /* "Hold", in the file's header */
     SCHEMA_PAGE_SIZE = 4096,
 };
@@ -20,7 +20,7 @@ enum schema_role { SCHEMA_WRITER, SCHEMA_READER, SCHEMA_CHECKPOINTER };
 struct schema_meta {
     uint32_t boot;     /* opens so far */
     uint64_t lsn;      /* of the last transaction */
-    uint64_t messages; /* rows in `message` */
+    uint64_t messages; /* in the database: each once, however many it is owed to */
     char boot_id[40];  /* of the machine, at the last transaction */
     int64_t boot_ms;   /* its boot clock then */
     int64_t store_ms;  /* store time then */
@@ -35,9 +35,9 @@ void schema_disconnect(sqlite3 *db);
 /* user_version of the file, read without SQLite and so without touching it: -1 when there is no
  * file or it has no SQLite header. */
 int64_t schema_peek_version(const char *path);
-/* Climbs the ladder of migrations from whatever version the database has, each in its own
- * transaction. */
-int schema_migrate(sqlite3 *db);
+/* Climbs the ladder of migrations from whatever version the database has up to `version`, each step
+ * in its own transaction. */
+int schema_migrate(sqlite3 *db, int version);
 /* SQLITE_CORRUPT when there is no such row. */
 int schema_read_meta(sqlite3 *db, struct schema_meta *out);
 int schema_write_meta(sqlite3 *db, const struct schema_meta *meta);

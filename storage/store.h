@@ -222,7 +222,7 @@ enum store_health store_health(const struct store *store); /* any thread, one at
 
 struct store_statistics {
     uint64_t commits, rows_written, messages_cancelled, dirty_messages, failed_commits;
-    uint64_t messages; /* bodies in the database */
+    uint64_t messages; /* in the database, each once */
     uint64_t file_bytes;
 };
 void store_statistics(const struct store *store, struct store_statistics *out); /* any thread */

@@ -261,3 +261,19 @@ int64_t fixture_query(const struct fixture *fixture, const char *sql)
     sqlite3_close(db);
     return value;
 }
+
+#define OWED "(SELECT total(count) FROM segment) - (SELECT total(settled) FROM progress)"
+
+int64_t fixture_owed(const struct fixture *fixture)
+{
+    return fixture_query(fixture, "SELECT " OWED);
+}
+
+/* Those with a row, and those that lie in an entry: the entries that no row counts. */
+int64_t fixture_messages(const struct fixture *fixture)
+{
+    int64_t messages =
+        fixture_query(fixture, "SELECT count(*) - total(owed) + " OWED " FROM message");
+    CHECK(messages == fixture_query(fixture, "SELECT messages FROM meta"));
+    return messages;
+}

@@ -51,6 +51,10 @@ void fixture_await(struct store *store, struct store_read *read);
 
 /* One number out of the database, by a connection of its own. */
 int64_t fixture_query(const struct fixture *fixture, const char *sql);
+/* How many times a message is owed, as the database's columns count it. */
+int64_t fixture_owed(const struct fixture *fixture);
+/* Messages in the database, each once; their count in `meta` is checked. */
+int64_t fixture_messages(const struct fixture *fixture);
 /* Changes the database behind the store's back. */
 void fixture_exec(const struct fixture *fixture, const char *sql);
 

@@ -1,6 +1,6 @@
 /* How fast QoS 1 messages to offline sessions become durable, beside a bare SQLite loop of the same
- * layout and batch size in the same run. The everyday run is short and only proves that it works;
- * STORE_BENCH_MESSAGES=1000000 measures. */
+ * batch size, with a row for each message and each time it is owed, in the same run. The everyday
+ * run is short and only proves that it works; STORE_BENCH_MESSAGES=1000000 measures. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

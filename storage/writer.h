@@ -2,6 +2,7 @@
 #ifndef STORAGE_WRITER_H
 #define STORAGE_WRITER_H
 
+#include "storage/owed.h"
 #include "storage/pending.h"
 #include "storage/schema.h"
 
@@ -30,14 +31,20 @@
                    " properties, payload, owed) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")  \
     X(MESSAGE_FREE, "DELETE FROM message WHERE number = ?1 AND owed <= ?2")                        \
     X(MESSAGE_LESS, "UPDATE message SET owed = owed - ?2 WHERE number = ?1")                       \
-    X(OWED_PUT, "INSERT INTO owed VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                         \
-    X(OWED_SENT, "UPDATE owed SET state = ?3, packet_identifier = ?4, sequence = ?5"               \
-                 " WHERE incarnation = ?1 AND number = ?2")                                        \
-    X(OWED_RELEASED, "UPDATE owed SET state = 2 WHERE incarnation = ?1 AND number = ?2")           \
-    X(OWED_DELETE, "DELETE FROM owed WHERE incarnation = ?1 AND number = ?2")                      \
-    X(OWED_ANY, "SELECT 1 FROM owed WHERE incarnation = ?1 LIMIT 1")                               \
-    X(OWED_SLICE, "SELECT number FROM owed WHERE incarnation = ?1 ORDER BY number LIMIT ?2")       \
-    X(OWED_UPTO, "DELETE FROM owed WHERE incarnation = ?1 AND number <= ?2")                       \
+    X(SEGMENT_PUT, "INSERT INTO segment(incarnation, first, count, shared, directory, data)"       \
+                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                                              \
+    X(SEGMENT_FIND, "SELECT s.id, s.first, s.count, s.directory, p.data FROM segment AS s"         \
+                    " LEFT JOIN progress AS p USING(incarnation, first)"                           \
+                    " WHERE s.incarnation = ?1 AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1")   \
+    X(SEGMENT_DELETE, "DELETE FROM segment WHERE id = ?1")                                         \
+    X(SEGMENT_ANY, "SELECT 1 FROM segment WHERE incarnation = ?1 LIMIT 1")                         \
+    X(SEGMENT_SLICE, "SELECT s.first, s.count, s.shared, length(s.data), s.directory, p.settled,"  \
+                     " p.data FROM segment AS s LEFT JOIN progress AS p USING(incarnation, first)" \
+                     " WHERE s.incarnation = ?1 ORDER BY s.first")                                 \
+    X(SEGMENT_UPTO, "DELETE FROM segment WHERE incarnation = ?1 AND first <= ?2")                  \
+    X(PROGRESS_PUT, "INSERT OR REPLACE INTO progress VALUES(?1, ?2, ?3, ?4, ?5)")                  \
+    X(PROGRESS_DELETE, "DELETE FROM progress WHERE incarnation = ?1 AND first = ?2")               \
+    X(PROGRESS_UPTO, "DELETE FROM progress WHERE incarnation = ?1 AND first <= ?2")                \
     X(ENDED_PUT, "INSERT OR IGNORE INTO ended VALUES(?1)")                                         \
     X(ENDED_DELETE, "DELETE FROM ended WHERE incarnation = ?1")
 
@@ -61,9 +68,7 @@ struct writer {
     sqlite3_stmt *statements[WRITER_STATEMENT_COUNT];
     struct schema_meta meta; /* as last committed */
     int64_t store_base_ms;
-    struct table fewer; /* message number -> owed rows removed in this transaction */
-    uint64_t *numbers;  /* scratch */
-    size_t number_capacity;
+    struct owed owed;
     struct writer_ended ended;
     struct writer_ended newly_ended; /* in this transaction */
     /* statistics */
@@ -77,11 +82,11 @@ void writer_init(struct writer *writer, const char *path, bool secure_delete,
                  const struct schema_meta *meta, int64_t store_base_ms);
 void writer_fini(struct writer *writer);
 
-/* An incarnation without a session row that has owed rows: delete them in slices. */
+/* An incarnation without a session row that has segments: delete them in slices. */
 void writer_add_ended(struct writer *writer, uint64_t incarnation);
 bool writer_has_ended(const struct writer *writer);
 
-/* One transaction: all that is pending, and up to `slice` rows of ended sessions. OK only when
+/* One transaction: all that is pending, and some `slice` rows of ended sessions. OK only when
  * it is on disk; otherwise nothing of it is, the pending set is as it was, and the call may be
  * repeated. */
 enum status MUST_USE writer_flush(struct writer *writer, struct pending *pending, uint32_t slice);
