@@ -21,8 +21,9 @@ static const char *const texts[STATEMENT_COUNT] = {
                    " m.expiry_interval_s, m.received_at_ms, m.publisher, m.topic, m.properties,"
                    " m.payload FROM owed AS o LEFT JOIN message AS m USING(number)"
                    " ORDER BY o.incarnation, o.number"),
-    [PUT_SEGMENT] = ("INSERT INTO segment(incarnation, first, count, shared, directory, data)"
-                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),
+    [PUT_SEGMENT] =
+        ("INSERT INTO segment(period, incarnation, first, count, shared, directory, data)"
+         " VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6)"),
     [PUT_PROGRESS] = "INSERT INTO progress VALUES(?1, ?2, 0, ?3, ?4)",
     [DELETE_BODY] = "DELETE FROM message WHERE number = ?1",
 };

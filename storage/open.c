@@ -42,12 +42,8 @@ static void found_session(struct store *store, sqlite3_stmt *s)
 static void found_backlog(struct store *store, sqlite3_stmt *s)
 {
     uint64_t incarnation = statement_u64(s, 0);
-    if (incarnation == 0)
-        return;
-    if (table_has(&store->engine.pending.live, incarnation))
-        *table_put(&store->backlog, incarnation) = statement_u64(s, 1);
-    else
-        writer_add_ended(&store->engine.writer, incarnation);
+    if (incarnation != 0)
+        *table_put(&store->backlog, incarnation) += statement_u64(s, 1);
 }
 
 static void found_progress(struct store *store, sqlite3_stmt *s)
@@ -56,6 +52,16 @@ static void found_progress(struct store *store, sqlite3_stmt *s)
     uint64_t *backlog = incarnation != 0 ? table_find(&store->backlog, incarnation) : NULL;
     if (backlog != NULL)
         *backlog -= settled < *backlog ? settled : *backlog;
+}
+
+/* Incarnations without a session are at their end, noted in `ended` or not. */
+static void end_those_without_session(struct store *store)
+{
+    for (size_t i = 0; i < store->backlog.capacity; i++) {
+        uint64_t incarnation = store->backlog.keys[i];
+        if (incarnation != 0 && !table_has(&store->engine.pending.live, incarnation))
+            writer_add_ended(&store->engine.writer, incarnation);
+    }
 }
 
 /* A small database is checked page by page, a large one where a start has to look anyway; what else
@@ -89,12 +95,13 @@ static int scan_all(struct store *store, sqlite3 *db)
     TRY_SQL(scan(db, "SELECT topic FROM retained ORDER BY topic", NULL, store)); /* the index */
     TRY_SQL(scan(db, "SELECT * FROM ended", NULL, store));
     TRY_SQL(scan(db, "SELECT min(number), max(number) FROM message", NULL, store));
-    /* Incarnations without a session are at their end, noted in `ended` or not. */
     TRY_SQL(scan(db,
                  "SELECT incarnation, sum(count) FROM segment INDEXED BY segment_of"
-                 " GROUP BY incarnation",
+                 " GROUP BY period, incarnation",
                  found_backlog, store));
-    return scan(db, "SELECT * FROM progress", found_progress, store);
+    TRY_SQL(scan(db, "SELECT * FROM progress", found_progress, store));
+    end_those_without_session(store);
+    return SQLITE_OK;
 }
 
 /* ---- One attempt ---- */

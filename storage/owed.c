@@ -8,6 +8,10 @@
 #include "storage/statement.h"
 #include "storage/writer.h"
 
+enum {
+    PERIOD_SEGMENTS = 8192, /* some hundred pages of the index */
+};
+
 void owed_init(struct owed *owed)
 {
     *owed = (struct owed){0};
@@ -23,8 +27,10 @@ void owed_fini(struct owed *owed)
     free(owed->changes);
 }
 
-void owed_end(struct owed *owed)
+void owed_end(struct owed *owed, bool committed)
 {
+    if (!committed)
+        owed->period = 0; /* the next one begins anew: always right, and rare */
     table_clear(&owed->fewer);
     owed->segment.open = false;
     segment_reset(&owed->builder);
@@ -312,14 +318,16 @@ static int write_segment(struct writer *writer, uint64_t incarnation)
         return SQLITE_OK;
     struct bytes directory = bytes_of(builder->directory, builder->directory_size);
     sqlite3_stmt *s = writer->statements[WRITER_SEGMENT_PUT];
-    statement_bind_u64(s, 1, incarnation);
-    statement_bind_u64(s, 2, builder->first);
-    statement_bind_u64(s, 3, builder->count);
-    statement_bind_u64(s, 4, builder->shared);
-    statement_bind_bytes(s, 5, directory);
-    statement_bind_bytes(s, 6, bytes_of(builder->data.data, builder->data.size));
+    statement_bind_u64(s, 1, owed->period);
+    statement_bind_u64(s, 2, incarnation);
+    statement_bind_u64(s, 3, builder->first);
+    statement_bind_u64(s, 4, builder->count);
+    statement_bind_u64(s, 5, builder->shared);
+    statement_bind_bytes(s, 6, directory);
+    statement_bind_bytes(s, 7, bytes_of(builder->data.data, builder->data.size));
     TRY_SQL(statement_run(s));
     writer->rows++;
+    owed->period_count++;
     writer->meta.messages += builder->count - builder->shared;
     if (owed->built.in_flight > 0) {
         CHECK(segment_read_directory(directory, builder->first, builder->count,
@@ -351,11 +359,24 @@ static int write_row(struct writer *writer, const struct row *row)
     return SQLITE_OK;
 }
 
+/* A flush belongs to one period, and a new one begins with the smallest number of its flush: all
+ * that was flushed before is smaller. */
+static void choose_period(struct owed *owed, const struct pending *pending)
+{
+    if (list_empty(&pending->messages))
+        return;
+    if (owed->period != 0 && owed->period_count < PERIOD_SEGMENTS)
+        return;
+    owed->period = CONTAINER_OF(pending->messages.next, struct delta_publish, link)->number;
+    owed->period_count = 0;
+}
+
 /* Session by session, so that the index of segments is touched in its own order. */
 int owed_write(struct writer *writer, struct pending *pending)
 {
     struct owed *owed = &writer->owed;
     memset(&owed->built, 0, sizeof owed->built);
+    choose_period(owed, pending);
     TRY_SQL(write_bodies(writer, pending));
     size_t count = sorted_keys(owed, &pending->sessions);
     for (size_t i = 0; i < count; i++) {
@@ -371,63 +392,82 @@ int owed_write(struct writer *writer, struct pending *pending)
 
 /* ---- What ended sessions were owed ---- */
 
-/* The statement's segment is about to go: what its entries leave behind. */
-static int forget_segment(struct writer *writer, sqlite3_stmt *s, uint64_t incarnation)
+/* The period behind `*period`; 0 when there is none. */
+static int next_period(struct writer *writer, uint64_t *period)
 {
-    uint64_t first = statement_u64(s, 0), count = statement_u64(s, 1);
-    uint64_t settled = statement_u64(s, 5);
-    struct segment_directory *directory = &writer->owed.segment.directory;
-    struct segment_progress *progress = &writer->owed.segment.progress;
-    if (sqlite3_column_int64(s, 2) == 0) {
-        writer->meta.messages -= count - settled;
-        return SQLITE_OK;
-    }
-    if (!segment_read_directory(statement_bytes(s, 4), first, count, directory) ||
-        !segment_read_progress(statement_bytes(s, 6), directory, progress))
-        return damaged(incarnation, first);
-    for (uint32_t i = 0; i < directory->count; i++) {
-        if (progress->state[i] == SEGMENT_SETTLED)
-            continue;
-        if (directory->slots[i].body == SEGMENT_BODY_SHARED)
-            fewer(writer, directory->slots[i].number);
-        else
-            writer->meta.messages--;
-    }
-    return SQLITE_OK;
+    sqlite3_stmt *s = writer->statements[WRITER_PERIOD_NEXT];
+    statement_bind_u64(s, 1, *period);
+    *period = sqlite3_step(s) == SQLITE_ROW ? statement_u64(s, 0) : 0;
+    return sqlite3_reset(s);
 }
 
-static int delete_up_to(struct writer *writer, uint64_t incarnation, uint64_t last)
+int owed_has_any(struct writer *writer, uint64_t incarnation, bool *out)
 {
-    static const enum writer_statement both[] = {WRITER_SEGMENT_UPTO, WRITER_PROGRESS_UPTO};
-    for (size_t i = 0; i < 2; i++) {
-        sqlite3_stmt *s = writer->statements[both[i]];
+    sqlite3_stmt *s = writer->statements[WRITER_PERIOD_HAS];
+    uint64_t period = 0;
+    *out = false;
+    for (;;) {
+        TRY_SQL(next_period(writer, &period));
+        if (period == 0 || *out)
+            return SQLITE_OK;
         statement_bind_u64(s, 1, incarnation);
-        statement_bind_u64(s, 2, last);
-        TRY_SQL(statement_run(s));
+        statement_bind_u64(s, 2, period);
+        *out = sqlite3_step(s) == SQLITE_ROW;
+        TRY_SQL(sqlite3_reset(s));
     }
-    return SQLITE_OK;
 }
 
-/* Deletes the first segments of an ended session, as many as `*budget` allows, which becomes 0 when
- * some are left. */
-static int delete_some(struct writer *writer, uint64_t incarnation, uint32_t *budget)
+/* The statement's segment, which is about to go. */
+static int read_doomed(struct owed_segment *segment, sqlite3_stmt *s)
 {
+    struct bytes progress = statement_bytes(s, 6);
+    segment->id = sqlite3_column_int64(s, 0);
+    segment->first = statement_u64(s, 1);
+    segment->has_progress = progress.size > 0;
+    return segment_read_directory(statement_bytes(s, 5), segment->first, statement_u64(s, 2),
+                                  &segment->directory) &&
+                   segment_read_progress(progress, &segment->directory, &segment->progress)
+               ? SQLITE_OK
+               : damaged(segment->incarnation, segment->first);
+}
+
+/* Deletes the first segment of a period that the session has, and lowers `*budget` by what it cost;
+ * `*found`: there was one. */
+static int delete_one(struct writer *writer, uint64_t incarnation, uint64_t period,
+                      uint32_t *budget, bool *found)
+{
+    struct owed_segment *segment = &writer->owed.segment;
     sqlite3_stmt *s = writer->statements[WRITER_SEGMENT_SLICE];
     statement_bind_u64(s, 1, incarnation);
-    uint64_t last = 0;
-    bool any = false;
-    int rc = SQLITE_OK;
-    while (*budget > 0 && rc == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
-        last = statement_u64(s, 0);
-        any = true;
-        rc = forget_segment(writer, s, incarnation);
-        uint64_t cost = 1 + statement_u64(s, 2) + statement_u64(s, 3) / SCHEMA_PAGE_SIZE;
-        *budget = cost < *budget ? *budget - (uint32_t)cost : 0;
-        writer->rows++;
-    }
+    statement_bind_u64(s, 2, period);
+    segment->incarnation = incarnation;
+    *found = sqlite3_step(s) == SQLITE_ROW;
+    uint64_t cost = *found ? 1 + statement_u64(s, 3) + statement_u64(s, 4) / SCHEMA_PAGE_SIZE : 0;
+    int rc = *found ? read_doomed(segment, s) : SQLITE_OK;
     int end = sqlite3_reset(s);
     TRY_SQL(rc != SQLITE_OK ? rc : end);
-    return any ? delete_up_to(writer, incarnation, last) : SQLITE_OK;
+    *budget = cost < *budget ? *budget - (uint32_t)cost : 0;
+    if (!*found)
+        return SQLITE_OK;
+    for (uint32_t at = 0; at < segment->directory.count; at++) {
+        if (segment->progress.state[at] != SEGMENT_SETTLED)
+            settle(writer, segment, (int)at);
+    }
+    return delete_segment(writer, segment);
+}
+
+static int delete_some(struct writer *writer, uint64_t incarnation, uint32_t *budget)
+{
+    uint64_t period = 0;
+    for (;;) {
+        TRY_SQL(next_period(writer, &period));
+        if (period == 0)
+            return SQLITE_OK;
+        for (bool found = true; found && *budget > 0;)
+            TRY_SQL(delete_one(writer, incarnation, period, budget, &found));
+        if (*budget == 0)
+            return SQLITE_OK;
+    }
 }
 
 int owed_delete_slice(struct writer *writer, uint32_t budget, size_t *done)

@@ -25,6 +25,8 @@ struct owed {
     struct segment_builder builder;
     struct segment_progress built; /* of the builder's entries */
     struct buffer identifiers;
+    uint64_t period; /* of new segments, and how many of it there are; 0: none yet in this run */
+    uint32_t period_count;
     /* scratch */
     uint64_t *numbers;
     size_t number_capacity;
@@ -37,12 +39,14 @@ void owed_fini(struct owed *owed);
 
 /* Each a SQLite code. */
 int owed_write(struct writer *writer, struct pending *pending);
+/* Whether the session has segments. */
+int owed_has_any(struct writer *writer, uint64_t incarnation, bool *out);
 /* Deletes what the oldest ended incarnations were owed, some `budget` rows and pages of it; `*done`
  * of them have nothing left. */
 int owed_delete_slice(struct writer *writer, uint32_t budget, size_t *done);
 /* Bodies need one entry less for each that went. After the others, once. */
 int owed_count_down(struct writer *writer);
-/* Forgets what is left of a transaction, whether it was committed or not. */
-void owed_end(struct owed *owed);
+/* Forgets what is left of a transaction. */
+void owed_end(struct owed *owed, bool committed);
 
 #endif

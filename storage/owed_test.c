@@ -287,6 +287,52 @@ static void the_end_of_a_session_takes_its_part_of_what_is_shared(void **state)
     assert_int_equal(fixture_messages(&fixture), 300);
 }
 
+/* Each run begins a period of the index of its own. */
+static void periods_are_one_behind_the_other(void **state)
+{
+    enum { RUNS = 6, EACH = MANY / RUNS };
+    for (unsigned run = 0; run < RUNS; run++) {
+        struct store_batch *batch = store_batch_open(store, 0);
+        for (unsigned i = run * EACH; i < (run + 1) * EACH; i++) {
+            char payload[16];
+            snprintf(payload, sizeof payload, "p%u", i);
+            numbers[i] = fixture_append(batch, 1, 1 + (i % 10 == 0), 2, true, payload);
+        }
+        submit(batch);
+        reopen();
+    }
+    assert_int_equal(fixture_query(&fixture, "SELECT count(DISTINCT period) FROM segment"), RUNS);
+    assert_left(MANY);
+    assert_left(33);
+    uint64_t wanted[] = {numbers[MANY - 1], numbers[0], numbers[EACH], numbers[EACH - 1]};
+    struct store_read read = {.incarnation = 1, .numbers = wanted, .number_count = 4};
+    fixture_await(store, &read);
+    assert_int_equal(read.row_count, 4);
+    store_read_fini(&read);
+    fixture_sent(store, 1, numbers[3 * EACH], 2, 5, 2);
+    assert_true(
+        fixture_wait_durable(store, fixture_sent(store, 1, numbers[EACH], 2, 6, 1), SOON_MS));
+    read = fixture_read(store, 1, true);
+    assert_true(read.rows[0].message.number == numbers[EACH]);
+    assert_true(read.rows[1].message.number == numbers[3 * EACH]);
+    store_read_fini(&read);
+    struct store_batch *batch = store_batch_open(store, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i % 7 == 0 || i / EACH == 2) /* and one period as a whole */
+            settle(batch, i);
+    }
+    submit(batch);
+    reopen();
+    settled[EACH] = settled[3 * EACH] = true; /* as far as what is queued goes */
+    assert_left(33);
+    assert_true(fixture_wait_durable(store, fixture_end(store, 1), SOON_MS));
+    for (int i = 0; i < SOON_MS && rows("ended") > 0; i++)
+        usleep(1000);
+    assert_int_equal(fixture_owed(&fixture), MANY / 10);
+    assert_int_equal(fixture_messages(&fixture), MANY / 10);
+    assert_int_equal(fixture_query(&fixture, "SELECT count(DISTINCT incarnation) FROM segment"), 1);
+}
+
 static void settle_twice(void)
 {
     fixture_open(&fixture);
@@ -330,6 +376,7 @@ int main(void)
         TEST(what_was_sent_before_its_first_flush_comes_back_so),
         TEST(messages_are_found_by_number_in_any_order),
         TEST(only_bodies_that_are_shared_or_large_have_rows_and_go_with_the_last),
+        TEST(periods_are_one_behind_the_other),
         TEST(a_change_that_meets_no_entry_stops_a_checked_build),
         TEST(the_end_of_a_session_takes_its_part_of_what_is_shared),
     };

@@ -86,15 +86,24 @@ void reader_queue_close(struct reader_queue *queue)
     "SELECT s.first, s.count, s.directory, p.data, s.data FROM segment AS s"                       \
     " LEFT JOIN progress AS p USING(incarnation, first) WHERE s.incarnation = ?1"
 
+/* The period that this number's segment is of. */
+#define PERIOD_OF(number) "(SELECT max(period) FROM segment WHERE period <= " number ")"
+
 static const char *const texts[READER_STATEMENT_COUNT] = {
-    [READER_FIND] = SEGMENTS " AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1",
-    /* From the one that ?2 may lie in. */
-    [READER_FROM] =
-        (SEGMENTS " AND s.first <= ?3 AND s.first >= coalesce((SELECT max(first) FROM segment"
-                  " WHERE incarnation = ?1 AND first <= ?2), 0) ORDER BY s.first"),
+    [READER_FIND] = SEGMENTS
+    " AND s.period = " PERIOD_OF("?2") " AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1",
+    /* Of one period, from the one that ?2 may lie in. */
+    [READER_FROM] = SEGMENTS
+    " AND s.period = ?4 AND s.first <= ?3 AND s.first >= coalesce((SELECT max(first) FROM segment"
+    " WHERE period = ?4 AND incarnation = ?1 AND first <= ?2), 0) ORDER BY s.first",
+    /* ?2: or the one that this number is of. */
+    [READER_NEXT_PERIOD] =
+        "SELECT min(period) FROM segment WHERE period > ?1 AND period >= coalesce(" PERIOD_OF(
+            "?2") ", 0)",
     [READER_IN_FLIGHT] = ("SELECT s.first, s.count, s.directory, p.data, s.data FROM progress AS p"
-                          " LEFT JOIN segment AS s USING(incarnation, first)"
-                          " WHERE p.incarnation = ?1 AND p.in_flight > 0"),
+                          " LEFT JOIN segment AS s ON s.period = " PERIOD_OF(
+                              "p.first") " AND s.incarnation = p.incarnation AND s.first = p.first"
+                                         " WHERE p.incarnation = ?1 AND p.in_flight > 0"),
     [READER_BODY] = ("SELECT qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
                      " properties, payload FROM message WHERE number = ?1"),
     [READER_INBOUND] = "SELECT packet_identifier FROM inbound WHERE incarnation = ?1",
@@ -321,12 +330,13 @@ static enum status take_queued(struct task *task, struct store_read *read)
     return STATUS_OK;
 }
 
-static enum status answer_queued(struct task *task, struct store_read *read)
+static enum status answer_period(struct task *task, struct store_read *read, uint64_t period)
 {
     sqlite3_stmt *s = task->reader->statements[READER_FROM];
     statement_bind_u64(s, 1, read->incarnation);
     statement_bind_u64(s, 2, read->after < INT64_MAX ? read->after + 1 : INT64_MAX);
     statement_bind_u64(s, 3, read->until > INT64_MAX ? INT64_MAX : read->until);
+    statement_bind_u64(s, 4, period);
     enum status status = STATUS_OK;
     while (status == STATUS_OK && !read->more && sqlite3_step(s) == SQLITE_ROW) {
         status = take_segment(task, s);
@@ -334,6 +344,23 @@ static enum status answer_queued(struct task *task, struct store_read *read)
             status = take_queued(task, read);
     }
     return finish(s, status);
+}
+
+/* Period by period: one behind the other in time, and so in number. */
+static enum status answer_queued(struct task *task, struct store_read *read)
+{
+    sqlite3_stmt *s = task->reader->statements[READER_NEXT_PERIOD];
+    uint64_t period = 0;
+    while (!read->more) {
+        statement_bind_u64(s, 1, period);
+        statement_bind_u64(s, 2, read->after < INT64_MAX ? read->after + 1 : INT64_MAX);
+        period = sqlite3_step(s) == SQLITE_ROW ? statement_u64(s, 0) : 0;
+        TRY(finish(s, STATUS_OK));
+        if (period == 0 || period > read->until)
+            return STATUS_OK;
+        TRY(answer_period(task, read, period));
+    }
+    return STATUS_OK;
 }
 
 static int compare_rows(const void *a, const void *b)

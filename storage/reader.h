@@ -27,6 +27,7 @@ void reader_queue_close(struct reader_queue *queue);
 enum reader_statement {
     READER_FIND,
     READER_FROM,
+    READER_NEXT_PERIOD,
     READER_IN_FLIGHT,
     READER_BODY,
     READER_INBOUND,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "storage/segment.h"
 #include "storage/statement.h"
 
@@ -27,8 +28,9 @@ static const char *const texts[STATEMENT_COUNT] = {
     [DONE_PUT] = "INSERT INTO done VALUES(?1, ?2)",
     [DONE_HAS] = "SELECT 1 FROM done WHERE incarnation = ?1 AND first = ?2",
     [BODY_NEEDED] = "UPDATE message SET owed = owed + 1 WHERE number = ?1",
-    [SEGMENT_PUT] = ("INSERT INTO segment(incarnation, first, count, shared, directory, data)"
-                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),
+    [SEGMENT_PUT] =
+        ("INSERT INTO segment(period, incarnation, first, count, shared, directory, data)"
+         " VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6)"),
     [PROGRESS_PUT] = "INSERT INTO progress VALUES(?1, ?2, 0, ?3, ?4)",
 };
 
@@ -216,25 +218,23 @@ static void copy_segment(struct salvage_walk *walk)
     write_saved(job);
 }
 
-/* Columns: first, incarnation, count. Of the index, whose pages are others than the table's. */
-static void look_for_segment(struct salvage_walk *walk)
+/* The index, whose pages are others than the table's, says that there was this segment. */
+static void look_for_segment(struct job *job, uint64_t incarnation, uint64_t first, uint64_t count)
 {
-    struct job *job = walk->context;
-    uint64_t first = statement_u64(walk->select, 0), count = statement_u64(walk->select, 2);
     sqlite3_stmt *s = job->statements[DONE_HAS];
-    statement_bind_u64(s, 1, walk->incarnation);
+    statement_bind_u64(s, 1, incarnation);
     statement_bind_u64(s, 2, first);
     bool done = sqlite3_step(s) == SQLITE_ROW;
     sqlite3_reset(s);
-    if (done)
+    if (done || incarnation == 0 || !table_has(&job->salvage->sessions, incarnation))
         return;
+    run_for(job, DONE_PUT, incarnation, first); /* counted once */
     s = job->statements[TOLD_OF];
-    statement_bind_u64(s, 1, walk->incarnation);
+    statement_bind_u64(s, 1, incarnation);
     statement_bind_u64(s, 2, first);
     uint64_t settled = sqlite3_step(s) == SQLITE_ROW ? statement_u64(s, 1) : 0;
     sqlite3_reset(s);
-    count_lost(job, walk->incarnation,
-               settled < count && count <= SEGMENT_ENTRIES ? count - settled : 1);
+    count_lost(job, incarnation, settled < count && count <= SEGMENT_ENTRIES ? count - settled : 1);
 }
 
 /* ---- Exchanges whose segment is gone ---- */
@@ -306,18 +306,26 @@ static void copy_all_segments(struct job *job)
     sqlite3_finalize(walk.select);
 }
 
+/* From both ends up to a hole, if the index has one. */
 static void look_for_the_others(struct job *job)
 {
-    struct salvage_walk walk = {
-        .salvage = job->salvage,
-        .select = salvage_prepare(job->salvage->from,
-                                  "SELECT first, incarnation, count FROM segment"
-                                  " INDEXED BY segment_of"
-                                  " WHERE incarnation = ?1 AND first > ?2 ORDER BY first"),
-        .copy = look_for_segment,
-        .context = job,
+    static const char *const ways[] = {
+        "SELECT incarnation, first, count FROM segment INDEXED BY segment_of"
+        " ORDER BY period, incarnation, first, count",
+        "SELECT incarnation, first, count FROM segment INDEXED BY segment_of"
+        " ORDER BY period DESC, incarnation DESC, first DESC, count DESC",
     };
-    of_each_session(job, &walk, "perhaps messages: it cannot be seen");
+    for (int way = 0; way < 2; way++) {
+        sqlite3_stmt *s = salvage_prepare(job->salvage->from, ways[way]);
+        int rc = SQLITE_ERROR;
+        while (s != NULL && (rc = sqlite3_step(s)) == SQLITE_ROW)
+            look_for_segment(job, statement_u64(s, 0), statement_u64(s, 1), statement_u64(s, 2));
+        sqlite3_finalize(s);
+        if (rc == SQLITE_DONE)
+            return;
+    }
+    log_line(LOG_ERROR, "store: salvage: the index of segments has a hole, too: sessions may have"
+                        " lost messages that are not named");
 }
 
 static bool prepare_all(struct job *job)

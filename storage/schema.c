@@ -62,11 +62,15 @@ static const char *const migrations[SCHEMA_VERSION] = {
      * of a message counts the entries that need it. One that lies in an entry has no row. */
     [1] = "CREATE TABLE segment("
           "  id INTEGER PRIMARY KEY,"
+          "  period INTEGER NOT NULL," /* a number that none of its period is below */
           "  incarnation INTEGER NOT NULL, first INTEGER NOT NULL," /* its first message's number */
           "  count INTEGER NOT NULL,"                               /* of entries */
           "  shared INTEGER NOT NULL," /* of them, those with a row of `message` */
           "  directory BLOB NOT NULL, data BLOB NOT NULL);"
-          "CREATE UNIQUE INDEX segment_of ON segment(incarnation, first, count);"
+          /* By time before session: a flush for a thousand sessions then touches the few pages of
+           * the period, and not one for each session. A message's period is the last that begins at
+           * or before its number, because whatever is flushed later has greater numbers. */
+          "CREATE UNIQUE INDEX segment_of ON segment(period, incarnation, first, count);"
           /* What has become of a segment's entries; no row: all are queued. */
           "CREATE TABLE progress("
           "  incarnation INTEGER NOT NULL, first INTEGER NOT NULL,"

@@ -150,10 +150,8 @@ static int write_session_end(struct writer *writer, uint64_t incarnation)
     TRY_SQL(run_for(writer, WRITER_SESSION_DELETE, incarnation));
     TRY_SQL(run_for(writer, WRITER_SUBSCRIPTIONS_DELETE, incarnation));
     TRY_SQL(run_for(writer, WRITER_INBOUNDS_DELETE, incarnation));
-    sqlite3_stmt *any = use(writer, WRITER_SEGMENT_ANY);
-    statement_bind_u64(any, 1, incarnation);
-    bool backlog = sqlite3_step(any) == SQLITE_ROW;
-    TRY_SQL(sqlite3_reset(any));
+    bool backlog;
+    TRY_SQL(owed_has_any(writer, incarnation, &backlog));
     if (!backlog)
         return SQLITE_OK;
     ended_push(&writer->newly_ended, incarnation);
@@ -284,7 +282,7 @@ enum status writer_flush(struct writer *writer, struct pending *pending, uint32_
     writer->rows = 0;
     writer->newly_ended.count = 0;
     int rc = write_all(writer, pending, slice, &slices_done);
-    owed_end(&writer->owed);
+    owed_end(&writer->owed, rc == SQLITE_OK);
     if (rc != SQLITE_OK) {
         note_error(writer, rc);
         writer->meta = before;

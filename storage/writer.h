@@ -31,20 +31,20 @@
                    " properties, payload, owed) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")  \
     X(MESSAGE_FREE, "DELETE FROM message WHERE number = ?1 AND owed <= ?2")                        \
     X(MESSAGE_LESS, "UPDATE message SET owed = owed - ?2 WHERE number = ?1")                       \
-    X(SEGMENT_PUT, "INSERT INTO segment(incarnation, first, count, shared, directory, data)"       \
-                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                                              \
+    X(SEGMENT_PUT, "INSERT INTO segment(period, incarnation, first, count, shared, directory,"     \
+                   " data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                    \
     X(SEGMENT_FIND, "SELECT s.id, s.first, s.count, s.directory, p.data FROM segment AS s"         \
                     " LEFT JOIN progress AS p USING(incarnation, first)"                           \
-                    " WHERE s.incarnation = ?1 AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1")   \
+                    " WHERE s.period = (SELECT max(period) FROM segment WHERE period <= ?2)"       \
+                    " AND s.incarnation = ?1 AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1")     \
     X(SEGMENT_DELETE, "DELETE FROM segment WHERE id = ?1")                                         \
-    X(SEGMENT_ANY, "SELECT 1 FROM segment WHERE incarnation = ?1 LIMIT 1")                         \
-    X(SEGMENT_SLICE, "SELECT s.first, s.count, s.shared, length(s.data), s.directory, p.settled,"  \
+    X(SEGMENT_SLICE, "SELECT s.id, s.first, s.count, s.shared, length(s.data), s.directory,"       \
                      " p.data FROM segment AS s LEFT JOIN progress AS p USING(incarnation, first)" \
-                     " WHERE s.incarnation = ?1 ORDER BY s.first")                                 \
-    X(SEGMENT_UPTO, "DELETE FROM segment WHERE incarnation = ?1 AND first <= ?2")                  \
+                     " WHERE s.period = ?2 AND s.incarnation = ?1 ORDER BY s.first LIMIT 1")       \
+    X(PERIOD_NEXT, "SELECT min(period) FROM segment WHERE period > ?1")                            \
+    X(PERIOD_HAS, "SELECT 1 FROM segment WHERE period = ?2 AND incarnation = ?1 LIMIT 1")          \
     X(PROGRESS_PUT, "INSERT OR REPLACE INTO progress VALUES(?1, ?2, ?3, ?4, ?5)")                  \
     X(PROGRESS_DELETE, "DELETE FROM progress WHERE incarnation = ?1 AND first = ?2")               \
-    X(PROGRESS_UPTO, "DELETE FROM progress WHERE incarnation = ?1 AND first <= ?2")                \
     X(ENDED_PUT, "INSERT OR IGNORE INTO ended VALUES(?1)")                                         \
     X(ENDED_DELETE, "DELETE FROM ended WHERE incarnation = ?1")
 
