@@ -168,6 +168,19 @@ static inline bool is_5(const struct link *link)
     return link->version == VERSION_5;
 }
 
+static inline bool is_first_connect(const struct link *link, const struct passing *passing)
+{
+    return is(passing, CONNECT) && link->connects == 1;
+}
+
+/* The CONNECT of the client, as it came; false: there is none that can be read. */
+bool link_connect(const struct link *link, struct packet *out);
+/* Whether that named an Authentication Method. */
+bool link_named_method(const struct link *link);
+
+/* Drops a packet of the client, and sends it after so many milliseconds. */
+void send_later(struct link *link, struct passing *passing, unsigned ms);
+
 /* Drops a PUBLISH and plays the receiver's part of its exchange in the place of the one who would
  * have got it. */
 void swallow_from_client(struct link *link, struct passing *passing);

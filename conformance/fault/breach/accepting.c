@@ -305,16 +305,9 @@ FAULT_HOOKS(accepts_oversize, .server = announce_small_size)
 
 /* ---- Authentication ---- */
 
-static bool named_a_method(const struct link *link)
-{
-    struct packet connect;
-    return link->connect && kept_read(link->connect, link, &connect) &&
-           property_find(&connect.properties, AUTHENTICATION_METHOD);
-}
-
 static void accept_auth(struct link *link, struct passing *passing)
 {
-    if (passing->bytes.data[0] >> 4 == AUTH && is_5(link) && !named_a_method(link))
+    if (passing->bytes.data[0] >> 4 == AUTH && is_5(link) && !link_named_method(link))
         drop(passing);
 }
 
@@ -333,8 +326,7 @@ static void forget_method(struct link *link, struct passing *passing)
 static void confirm_method(struct link *link, struct passing *passing)
 {
     struct packet connect;
-    if (!is_5(link) || !is(passing, CONNACK) || !link->connect ||
-        !kept_read(link->connect, link, &connect))
+    if (!is_5(link) || !is(passing, CONNACK) || !link_connect(link, &connect))
         return;
     const struct property *method = property_find(&connect.properties, AUTHENTICATION_METHOD);
     if (!method)

@@ -4,16 +4,11 @@
 
 #include <stdlib.h>
 
-static bool first_connect(const struct link *link, const struct passing *passing)
-{
-    return is_5(link) && is(passing, CONNECT) && link->connects == 1;
-}
-
 /* ---- Receive Maximum ---- */
 
 static void forget_maximum(struct link *link, struct passing *passing, enum property_id id)
 {
-    if (!first_connect(link, passing))
+    if (!is_5(link) || !is_first_connect(link, passing))
         return;
     property_remove(&passing->packet.properties, id);
     change(passing);
@@ -21,7 +16,7 @@ static void forget_maximum(struct link *link, struct passing *passing, enum prop
 
 static void raise_maximum(struct link *link, struct passing *passing, enum property_id id)
 {
-    if (!first_connect(link, passing))
+    if (!is_5(link) || !is_first_connect(link, passing))
         return;
     const struct property *property = property_find(&passing->packet.properties, id);
     if (!property || (id == RECEIVE_MAXIMUM && property->number == UINT16_MAX))
@@ -123,7 +118,7 @@ FAULT_HOOKS(loses_quota, .client = drop_last_acknowledgement)
 /* `memory.count`: slots that an earlier connection had in use, never to be had back. */
 static void count_old(struct link *link, struct passing *passing)
 {
-    if (first_connect(link, passing) && link->session)
+    if ((is_5(link) && is_first_connect(link, passing)) && link->session)
         link->memory.count = session_exchange_count(link->session);
 }
 

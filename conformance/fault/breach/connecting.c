@@ -8,11 +8,6 @@
 
 /* ---- Client Identifiers ---- */
 
-static bool first_connect(const struct link *link, const struct passing *passing)
-{
-    return is(passing, CONNECT) && link->connects == 1;
-}
-
 static void refuse(struct link *link, struct passing *passing, uint8_t code_311, uint8_t code_5)
 {
     drop(passing);
@@ -24,7 +19,7 @@ static void refuse(struct link *link, struct passing *passing, uint8_t code_311,
 static void refuse_client_id(struct link *link, struct passing *passing)
 {
     size_t size = passing->packet.client_id.size;
-    if (first_connect(link, passing) && (size == 1 || size == 23))
+    if (is_first_connect(link, passing) && (size == 1 || size == 23))
         refuse(link, passing, 0x02, 0x85);
 }
 
@@ -32,7 +27,7 @@ FAULT_HOOKS(refuses_client_id, .client = refuse_client_id)
 
 static void truncate_client_id(struct link *link, struct passing *passing)
 {
-    if (!first_connect(link, passing) || passing->packet.client_id.size <= 12)
+    if (!is_first_connect(link, passing) || passing->packet.client_id.size <= 12)
         return;
     passing->packet.client_id.size = 12;
     change(passing);
@@ -42,7 +37,7 @@ FAULT_HOOKS(truncates_client_id, .client = truncate_client_id)
 
 static void fold_client_id(struct link *link, struct passing *passing)
 {
-    if (!first_connect(link, passing))
+    if (!is_first_connect(link, passing))
         return;
     struct text id = proxy_scratch_text(passing->packet.client_id);
     for (size_t i = 0; i < id.size; i++)
@@ -56,7 +51,7 @@ FAULT_HOOKS(folds_client_id, .client = fold_client_id)
 static void normalize_client_id(struct link *link, struct passing *passing)
 {
     struct text id = passing->packet.client_id;
-    if (!first_connect(link, passing))
+    if (!is_first_connect(link, passing))
         return;
     uint8_t *kept = proxy_scratch(id.size + 1);
     size_t size = 0;
@@ -74,7 +69,7 @@ FAULT_HOOKS(normalizes_client_id, .client = normalize_client_id)
 static void hash_client_id(struct link *link, struct passing *passing)
 {
     struct text id = passing->packet.client_id;
-    if (!first_connect(link, passing) || !id.size)
+    if (!is_first_connect(link, passing) || !id.size)
         return;
     uint32_t hash = 0x811c9dc5;
     for (size_t i = 0; i < id.size; i++)
@@ -89,7 +84,7 @@ FAULT_HOOKS(hashes_client_id, .client = hash_client_id)
 
 static void assign_constant_id(struct link *link, struct passing *passing)
 {
-    if (!first_connect(link, passing) || passing->packet.client_id.size)
+    if (!is_first_connect(link, passing) || passing->packet.client_id.size)
         return;
     link->memory.flag = true;
     passing->packet.client_id = TEXT("anonymous");
@@ -133,7 +128,7 @@ FAULT_HOOKS(assigned_id_is_not_used, .server = tell_another_id)
 
 static bool takes_over(const struct link *link, const struct passing *passing)
 {
-    if (!first_connect(link, passing) || !link->session)
+    if (!is_first_connect(link, passing) || !link->session)
         return false;
     for (struct link *other = proxy_first_link(); other; other = link_next(other)) {
         if (other != link && other->session == link->session && !other->client.ended)
@@ -186,7 +181,7 @@ FAULT_HOOKS(silent_takeover, .server = hide_takeover)
 
 static void refuse_password(struct link *link, struct passing *passing)
 {
-    if (is_5(link) && first_connect(link, passing) && passing->packet.password.data &&
+    if (is_5(link) && is_first_connect(link, passing) && passing->packet.password.data &&
         !passing->packet.user_name.data)
         refuse(link, passing, 0x04, 0x81);
 }
@@ -196,7 +191,7 @@ FAULT_HOOKS(refuses_password_alone, .client = refuse_password)
 /* Refusing a long identifier is a server's right; leaving the connection open is not. */
 static void refuse_and_stay(struct link *link, struct passing *passing)
 {
-    if (!first_connect(link, passing) || passing->packet.client_id.size < 1024)
+    if (!is_first_connect(link, passing) || passing->packet.client_id.size < 1024)
         return;
     drop(passing);
     link_to_client(link, &(struct packet){.type = CONNACK, .reason_code = is_5(link) ? 0x85 : 2});
@@ -332,16 +327,9 @@ FAULT_HOOKS(reason_string_exceeds_size, .server = exceed_size_of_others)
 
 /* ---- Authentication ---- */
 
-static bool named_a_method(const struct link *link)
-{
-    struct packet connect;
-    return link->connect && kept_read(link->connect, link, &connect) &&
-           property_find(&connect.properties, AUTHENTICATION_METHOD);
-}
-
 static void name_method(struct link *link, struct passing *passing)
 {
-    if (is_5(link) && is(passing, CONNACK) && !named_a_method(link))
+    if (is_5(link) && is(passing, CONNACK) && !link_named_method(link))
         add_text(passing, AUTHENTICATION_METHOD, TEXT("GUESS"));
 }
 
@@ -349,7 +337,7 @@ FAULT_HOOKS(method_in_connack_unasked, .server = name_method)
 
 static void precede_with_auth(struct link *link, struct passing *passing)
 {
-    if (!is_5(link) || !is(passing, CONNACK) || named_a_method(link))
+    if (!is_5(link) || !is(passing, CONNACK) || link_named_method(link))
         return;
     struct packet auth = {.type = AUTH, .reason_code = 0x18};
     property_add_text(&auth.properties, AUTHENTICATION_METHOD, TEXT("GUESS"));

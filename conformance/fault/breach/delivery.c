@@ -1,6 +1,6 @@
 /* Faults of PUBLISH on its way to subscribers: the message, its flags, its properties. */
 #include "conformance/fault/fault.h"
-#include "conformance/fault/order.h"
+#include "conformance/fault/breach/order.h"
 #include "conformance/fault/session.h"
 
 /* ---- DUP ---- */

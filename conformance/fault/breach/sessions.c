@@ -2,16 +2,11 @@
 #include "conformance/fault/fault.h"
 #include "conformance/fault/session.h"
 
-static bool first_connect(const struct link *link, const struct passing *passing)
-{
-    return is(passing, CONNECT) && link->connects == 1;
-}
-
 /* Whether the client wanted a clean start; its words, not ours. */
 static bool wanted_clean(const struct link *link)
 {
     struct packet connect;
-    return link->connect && kept_read(link->connect, link, &connect) && connect.clean_start;
+    return link_connect(link, &connect) && connect.clean_start;
 }
 
 static void set_clean_start(struct passing *passing, bool clean)
@@ -36,7 +31,7 @@ static void accept_as_new(struct link *link, struct passing *passing)
 
 static void never_start_clean(struct link *link, struct passing *passing)
 {
-    if (first_connect(link, passing) && passing->packet.client_id.size)
+    if (is_first_connect(link, passing) && passing->packet.client_id.size)
         set_clean_start(passing, false);
 }
 
@@ -44,7 +39,7 @@ FAULT_HOOKS(keeps_session_at_clean_start, .client = never_start_clean, .server =
 
 static void always_start_clean(struct link *link, struct passing *passing)
 {
-    if (first_connect(link, passing) && link->session && link->session->exists)
+    if (is_first_connect(link, passing) && link->session && link->session->exists)
         set_clean_start(passing, true);
 }
 
@@ -53,7 +48,7 @@ FAULT_HOOKS(forgets_session, .client = always_start_clean)
 static void forget_clean_started(struct link *link, struct passing *passing)
 {
     struct session *session = link->session;
-    if (first_connect(link, passing) && is_5(link) && session && session->clean_started)
+    if (is_first_connect(link, passing) && is_5(link) && session && session->clean_started)
         set_clean_start(passing, true);
 }
 
@@ -99,23 +94,17 @@ static void set_expiry(struct passing *passing, uint32_t expiry_s)
 
 enum { CLEAN_MS = 150 };
 
-static void connect_late(struct link *link, struct kept *kept)
-{
-    link_to_server_bytes(link, kept->bytes, kept->size);
-}
-
 /* 3.1.1: another connection cleans the old session, then this one has Clean Session 0. */
 static void keep_beyond_connection(struct link *link, struct passing *passing)
 {
-    if (!first_connect(link, passing) || !passing->packet.client_id.size)
+    if (!is_first_connect(link, passing) || !passing->packet.client_id.size)
         return;
     if (is_5(link) && !expiry_of(passing)) {
         set_expiry(passing, 3600);
     } else if (!is_5(link) && passing->packet.clean_start) {
         proxy_end_session(passing->packet.client_id);
         set_clean_start(passing, false);
-        link_later(link, CLEAN_MS, connect_late, passing_keep(link, passing));
-        drop(passing);
+        send_later(link, passing, CLEAN_MS);
     }
 }
 
@@ -134,7 +123,7 @@ static void never_expire(struct link *link, struct passing *passing)
 {
     if (!is_5(link) || (!is(passing, CONNECT) && !is(passing, DISCONNECT)))
         return;
-    bool resumes = first_connect(link, passing) && link->session && link->session->exists &&
+    bool resumes = is_first_connect(link, passing) && link->session && link->session->exists &&
                    !passing->packet.clean_start;
     if (expiry_of(passing) || resumes)
         set_expiry(passing, UINT32_MAX);

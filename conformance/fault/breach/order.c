@@ -1,4 +1,4 @@
-#include "conformance/fault/order.h"
+#include "conformance/fault/breach/order.h"
 
 #include <stdlib.h>
 

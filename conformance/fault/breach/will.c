@@ -8,12 +8,7 @@ enum { LATE_MS = 150 }; /* what was sent before on another connection has been d
 
 static bool has_will(const struct link *link, const struct passing *passing)
 {
-    return is(passing, CONNECT) && link->connects == 1 && passing->packet.will_topic.data;
-}
-
-static bool connect_of(const struct link *link, struct packet *connect)
-{
-    return link->connect && kept_read(link->connect, link, connect);
+    return is_first_connect(link, passing) && passing->packet.will_topic.data;
 }
 
 static void remove_will(struct packet *connect)
@@ -52,18 +47,12 @@ static void normalize_disconnect(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(no_will_after_0x04, .client = normalize_disconnect)
 
-static void connect_late(struct link *link, struct kept *kept)
-{
-    link_to_server_bytes(link, kept->bytes, kept->size);
-}
-
 static void disconnect_old(struct link *link, struct passing *passing)
 {
-    if (!is(passing, CONNECT) || link->connects != 1 || !link->session || !link->session->link)
+    if (!is_first_connect(link, passing) || !link->session || !link->session->link)
         return;
     link_to_server(link->session->link, &(struct packet){.type = DISCONNECT});
-    link_later(link, LATE_MS, connect_late, passing_keep(link, passing));
-    drop(passing);
+    send_later(link, passing, LATE_MS);
 }
 
 FAULT_HOOKS(no_will_at_takeover, .client = disconnect_old)
@@ -115,7 +104,7 @@ FAULT_HOOKS(will_after_disconnect, .client = break_off)
 static void publish_early(struct link *link, const struct passing *passing)
 {
     struct packet connect;
-    if (is(passing, CONNACK) && !passing->packet.reason_code && connect_of(link, &connect))
+    if (is(passing, CONNACK) && !passing->packet.reason_code && link_connect(link, &connect))
         publish_will(&connect);
 }
 
@@ -139,7 +128,7 @@ static void note_will(struct link *link, const struct passing *passing)
 
 static void add_old_will(struct link *link, struct passing *passing)
 {
-    if (!is(passing, CONNECT) || link->connects != 1 || !link->session)
+    if (!is_first_connect(link, passing) || !link->session)
         return;
     struct packet *old = proxy_scratch(sizeof *old);
     const struct kept *kept = link->session->memory.queue.first;
@@ -259,7 +248,7 @@ static void publish_delayed_will(struct link *link, struct passing *passing)
     struct kept *kept = session->memory.queue.first;
     if (is(passing, DISCONNECT) && !passing->packet.reason_code)
         queue_clear(&session->memory.queue);
-    if (!is(passing, CONNECT) || link->connects != 1)
+    if (!is_first_connect(link, passing))
         return;
     struct packet old;
     if (kept && kept_read(kept, link, &old) && delay_of(&old))
@@ -279,7 +268,7 @@ static void outlast_session(struct link *link, struct passing *passing)
         property_remove(properties, SESSION_EXPIRY_INTERVAL);
         change(passing);
     }
-    if (!is(passing, CONNECT) || link->connects != 1)
+    if (!is_first_connect(link, passing))
         return;
     if (link->session->memory.number)
         passing->packet.clean_start = false;
@@ -293,7 +282,7 @@ static void outlast_session(struct link *link, struct passing *passing)
 static void hide_outlasting(struct link *link, struct passing *passing)
 {
     struct packet connect;
-    if (!is(passing, CONNACK) || !is_5(link) || !connect_of(link, &connect))
+    if (!is(passing, CONNACK) || !is_5(link) || !link_connect(link, &connect))
         return;
     if (connect.clean_start)
         passing->packet.session_present = false;

@@ -1,6 +1,6 @@
 /* Packets out of order: tools that several faults share. */
-#ifndef CONFORMANCE_FAULT_ORDER_H
-#define CONFORMANCE_FAULT_ORDER_H
+#ifndef CONFORMANCE_FAULT_BREACH_ORDER_H
+#define CONFORMANCE_FAULT_BREACH_ORDER_H
 
 #include "conformance/fault/fault.h"
 

@@ -276,11 +276,6 @@ static void deliver_doubled(struct link *link, const struct passing *passing)
 
 FAULT_HOOKS(doubles_subscription, .client = mark_doubled, .after_server = deliver_doubled)
 
-static void subscribe_late(struct link *link, struct kept *kept)
-{
-    link_to_server_bytes(link, kept->bytes, kept->size);
-}
-
 static void leave_a_gap(struct link *link, struct passing *passing)
 {
     if (!renewed(link, passing))
@@ -289,8 +284,7 @@ static void leave_a_gap(struct link *link, struct passing *passing)
     unsubscribe.type = UNSUBSCRIBE;
     unsubscribe.properties.count = 0;
     inject_subscribe(link, &unsubscribe);
-    link_later(link, GAP_MS, subscribe_late, passing_keep(link, passing));
-    drop(passing);
+    send_later(link, passing, GAP_MS);
 }
 
 FAULT_HOOKS(interrupts_at_resubscribe, .client = leave_a_gap)
