@@ -104,9 +104,11 @@ static bool take_request(struct websocket_front *front, enum websocket_breach br
         return false;
     }
     size_t size = (size_t)(end - raw->data) + 4;
-    char *request = strndup((const char *)raw->data, size);
+    char *request = malloc(size + 1);
     if (!request)
         abort();
+    memcpy(request, raw->data, size);
+    request[size] = '\0';
     answer(front, breach, request, out);
     free(request);
     take(raw, size);
