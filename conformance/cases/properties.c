@@ -175,7 +175,8 @@ CASE(repeated_properties_are_refused, .v5 = "MQTT-4.13.1-1 MQTT-3.1.4-1",
 
 CASE(user_properties_may_be_repeated, .v5 = "MQTT-3.1.4-5",
      .sends = "three User Properties, two of them the same, in each packet of a client",
-     .allowed = "every packet is taken as if they were not there", .faults = "no_connack no_suback")
+     .allowed = "every packet is taken as if they were not there",
+     .faults = "no_connack no_suback refuses_repeated_user_property")
 {
     struct client *client = client_new(test, "repeat");
     for (enum place place = 0; place < PLACES; place++) {

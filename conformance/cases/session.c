@@ -74,7 +74,7 @@ CASE(clean_start_discards_the_session, .v5 = "MQTT-3.1.2-4", .v311 = "MQTT-3.1.2
          "Clean Start 1 to a session with a subscription and messages that wait; then a message "
          "to its old subscription",
      .allowed = "Session Present 0 and no message, now and at the next return",
-     .faults = "keeps_session_at_clean_start")
+     .faults = "keeps_session_at_clean_start keeps_subscriptions_at_clean_start")
 {
     struct text topic = topic_of(test, "t");
     struct client *publisher = client_connected(test, "pub");
@@ -95,7 +95,7 @@ CASE(clean_start_discards_what_was_not_acknowledged, .v5 = "MQTT-3.1.2-4", .v311
          "Clean Start 1 to a session with a PUBLISH in either direction that is not completed, "
          "then a QoS 2 PUBLISH under the old Packet Identifier",
      .allowed = "nothing is resent, and the PUBLISH is a new message, which is delivered",
-     .faults = "keeps_session_at_clean_start")
+     .faults = "keeps_session_at_clean_start holds_ids_over_clean_start resends_after_clean_start")
 {
     need_qos(test, 2);
     struct text topic = topic_of(test, "t"), other = topic_of(test, "other");

@@ -54,7 +54,7 @@ CASE(will_at_a_closed_socket, .v5 = "MQTT-3.1.2-7 MQTT-3.1.2-8", .v311 = "MQTT-3
 
 CASE(will_at_a_reset, .v5 = "MQTT-3.1.2-8", .v311 = "MQTT-3.1.2-8",
      .sends = "a TCP reset by a client with a will", .allowed = "the will is published",
-     .faults = "forgets_will")
+     .faults = "forgets_will no_will_after_reset")
 {
     struct scene scene = connected_with_will(test);
     client_reset(scene.client);

@@ -41,6 +41,8 @@ struct fault_hooks {
     /* The server has closed. True: the client's connection stays open. */
     bool (*server_closed)(struct link *link);
     enum websocket_breach websocket; /* with --ws */
+    /* Of what one read from the client's socket brings: the rest is lost; half a packet closes. */
+    bool one_packet_per_read, whole_packets_only;
 };
 
 #define FAULT_HOOKS(name, ...) const struct fault_hooks fault_##name = {__VA_ARGS__};
@@ -98,13 +100,14 @@ struct link {
     bool orphaned;     /* the server has closed, the client does not know */
     bool raw;          /* bytes that are no packets pass unread from now on */
     bool disconnected; /* the client has sent DISCONNECT */
+    bool reset;        /* the client has reset its connection */
     bool agent;        /* the proxy's own: there is no client */
     bool sentry;       /* an agent that stays */
     bool after_outage; /* the first connection of its session since the server was gone */
     bool dead;
     struct kept *connect;    /* the first CONNECT as the client sent it, NULL: none readable */
     struct session *session; /* from CONNECT on; without a Client Identifier from CONNACK on */
-    uint64_t connected_at_ms, client_packet_at_ms;
+    uint64_t connected_at_ms, client_packet_at_ms, client_byte_at_ms;
     unsigned subscribes; /* read on this connection */
     uint32_t expiry_s;   /* of the session, by the last that was said */
     uint16_t receive_maximum, topic_alias_maximum, keep_alive_s; /* the client's words */

@@ -244,15 +244,21 @@ static void link_read(struct side *side)
         if (!taken)
             break;
         at += taken;
+        if (side == &link->client && hooks()->one_packet_per_read)
+            at = side->in.size;
     }
     side->in.size -= at;
     if (at)
         memmove(side->in.data, side->in.data + at, side->in.size);
+    if (side == &link->client && side->in.size && hooks()->whole_packets_only)
+        link_close(link, 0x81);
 }
 
 void link_feed(struct side *side, const uint8_t *data, size_t size)
 {
     struct link *link = side->link;
+    if (side == &link->client)
+        link->client_byte_at_ms = proxy_now_ms();
     if (!proxy_settings()->websocket || side != &link->client) {
         buffer_bytes(&side->in, data, size);
         link_read(side);
@@ -298,10 +304,11 @@ void link_ended(struct side *side, bool reset)
     }
     if (side->in.size && !reset) /* half a packet */
         link_to_server_bytes(link, side->in.data, side->in.size);
+    link->reset = reset;
     if (hooks()->client_closed)
         hooks()->client_closed(link);
     book_leave(link);
-    if (reset) {
+    if (link->reset) {
         proxy_close(&link->client, false);
         proxy_close(&link->server, true);
         return;

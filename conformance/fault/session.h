@@ -10,7 +10,7 @@ struct subscription {
     struct text filter; /* owned */
     uint8_t options, granted;
     uint32_t identifier; /* 0: none */
-    bool doubled;        /* for a fault */
+    bool marked;         /* for a fault */
 };
 
 /* A PUBLISH of the server at QoS 1 or 2 that is not finished. */

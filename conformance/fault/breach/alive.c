@@ -48,6 +48,46 @@ static void note_ping(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(only_ping_keeps_alive, .client = note_ping)
 
+/* The server behind counts nothing; this is where it is counted, wrongly. `memory.at_ms`: when the
+ * server has sent something. */
+static uint64_t last_sign_ms(const struct link *link)
+{
+    return link->memory.flag ? link->client_byte_at_ms : link->memory.at_ms;
+}
+
+static void close_without_sign(struct link *link, struct kept *kept)
+{
+    uint64_t last_ms = last_sign_ms(link);
+    if (last_ms < link->client_packet_at_ms)
+        last_ms = link->client_packet_at_ms;
+    if (proxy_now_ms() - last_ms > link->keep_alive_s * 1500u)
+        link_close(link, 0x8D);
+    else
+        link_later(link, LOOK_MS, close_without_sign, NULL);
+}
+
+static void count_instead(struct link *link, struct passing *passing)
+{
+    forget_keep_alive(link, passing);
+    if (is(passing, CONNECT) && link->keep_alive_s)
+        link_later(link, LOOK_MS, close_without_sign, NULL);
+}
+
+static void count_bytes(struct link *link, struct passing *passing)
+{
+    link->memory.flag = true;
+    count_instead(link, passing);
+}
+
+FAULT_HOOKS(any_byte_keeps_alive, .client = count_bytes)
+
+static void note_sending(struct link *link, struct passing *passing)
+{
+    link->memory.at_ms = proxy_now_ms();
+}
+
+FAULT_HOOKS(sending_keeps_alive, .client = count_instead, .server = note_sending)
+
 static void drop_pingresp(struct link *link, struct passing *passing)
 {
     if (is(passing, PINGRESP))

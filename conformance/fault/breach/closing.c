@@ -25,6 +25,19 @@ static bool hide_close_of_disconnected(struct link *link)
 
 FAULT_HOOKS(keeps_open_after_disconnect, .server_closed = hide_close_of_disconnected)
 
+static bool close_all(struct link *link)
+{
+    if (link->disconnected)
+        return false;
+    for (struct link *other = proxy_first_link(); other; other = link_next(other)) {
+        if (other != link && other->connected && !other->agent)
+            link_close(other, 0x80);
+    }
+    return false;
+}
+
+FAULT_HOOKS(error_closes_others, .server_closed = close_all)
+
 /* ---- The last packet ---- */
 
 /* `memory.flag`: the server has said why it closes. */

@@ -188,6 +188,25 @@ static void refuse_password(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(refuses_password_alone, .client = refuse_password)
 
+static unsigned user_properties(const struct properties *properties)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < properties->count; i++)
+        count += properties->list[i].id == USER_PROPERTY;
+    return count;
+}
+
+static void refuse_repeated_user_property(struct link *link, struct passing *passing)
+{
+    if (!passing->readable || (user_properties(&passing->packet.properties) < 2 &&
+                               user_properties(&passing->packet.will_properties) < 2))
+        return;
+    drop(passing);
+    link_close(link, 0x82);
+}
+
+FAULT_HOOKS(refuses_repeated_user_property, .client = refuse_repeated_user_property)
+
 /* Refusing a long identifier is a server's right; leaving the connection open is not. */
 static void refuse_and_stay(struct link *link, struct passing *passing)
 {

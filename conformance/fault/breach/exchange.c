@@ -167,6 +167,27 @@ static void ignore_after_pubcomp(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(holds_id_after_pubcomp, .client = ignore_after_pubcomp, .server = note_pubcomp)
 
+/* `memory.ids` of the session: of PUBLISHes without PUBCOMP, whatever became of their session. */
+static void hold_over_sessions(struct link *link, struct passing *passing)
+{
+    const struct packet *publish = &passing->packet;
+    if (!is(passing, PUBLISH) || publish->qos != 2 || !link->session)
+        return;
+    struct session *session = link->session;
+    if (id_set_has(&session->memory.ids, publish->packet_id) &&
+        !id_set_has(&session->inbound, publish->packet_id))
+        swallow_from_client(link, passing);
+    id_set_add(&session->memory.ids, publish->packet_id);
+}
+
+static void free_at_pubcomp(struct link *link, struct passing *passing)
+{
+    if (is(passing, PUBCOMP) && link->session)
+        id_set_remove(&link->session->memory.ids, passing->packet.packet_id);
+}
+
+FAULT_HOOKS(holds_ids_over_clean_start, .client = hold_over_sessions, .server = free_at_pubcomp)
+
 static void close_at_unknown(struct link *link, struct passing *passing)
 {
     if (!is(passing, PUBREL) || !link->session ||

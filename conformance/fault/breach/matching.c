@@ -304,6 +304,25 @@ static struct subscription *shared_match(struct session *session, struct text to
     return at;
 }
 
+static void deliver_at_groups_lowest(struct link *link, struct passing *passing)
+{
+    if (!is(passing, PUBLISH) || !link->session)
+        return;
+    struct packet copy = passing->packet;
+    const struct subscription *mine = shared_match(link->session, passing->topic);
+    for (struct session *other = session_first(); mine && other; other = other->next) {
+        const struct subscription *theirs = session_subscription(other, mine->filter);
+        if (theirs && theirs->granted < copy.qos)
+            copy.qos = theirs->granted;
+    }
+    if (copy.qos == passing->packet.qos)
+        return;
+    swallow_from_server(link, passing);
+    inject_to_client(link, &copy);
+}
+
+FAULT_HOOKS(group_at_lowest_qos, .server = deliver_at_groups_lowest)
+
 /* Of two copies for one session, one for the share, the second is lost. */
 static void hide_second(struct link *link, struct passing *passing)
 {

@@ -194,6 +194,16 @@ static void retained_at_qos_0(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(retained_at_qos_0, .server = retained_at_qos_0)
 
+static void remove_identifier(struct link *link, struct passing *passing)
+{
+    if (!retains(passing))
+        return;
+    property_remove(&passing->packet.properties, SUBSCRIPTION_IDENTIFIER);
+    change(passing);
+}
+
+FAULT_HOOKS(retained_without_identifier, .server = remove_identifier)
+
 static void set_retain_of_live(struct link *link, struct passing *passing)
 {
     if (is(passing, PUBLISH))

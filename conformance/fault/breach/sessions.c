@@ -2,6 +2,8 @@
 #include "conformance/fault/fault.h"
 #include "conformance/fault/session.h"
 
+#include <stdlib.h>
+
 /* Whether the client wanted a clean start; its words, not ours. */
 static bool wanted_clean(const struct link *link)
 {
@@ -26,6 +28,8 @@ static void accept_as_new(struct link *link, struct passing *passing)
     if (is(passing, CONNACK) && !passing->packet.reason_code && wanted_clean(link))
         set_session_present(passing, false);
 }
+
+enum { CLEAN_MS = 150 }; /* for what another connection cleans, or this one subscribes to */
 
 /* ---- Clean Start ---- */
 
@@ -53,6 +57,66 @@ static void forget_clean_started(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(forgets_clean_started_session, .client = forget_clean_started)
+
+/* `memory.queue` of the session: PUBLISHes that the old one had not acknowledged. */
+static void keep_unacknowledged(struct link *link, struct passing *passing)
+{
+    if (!is_first_connect(link, passing) || !passing->packet.clean_start || !link->session)
+        return;
+    struct queue *queue = &link->session->memory.queue;
+    queue_clear(queue);
+    for (const struct exchange *at = link->session->exchanges; at; at = at->next)
+        queue_push(queue, kept_new(at->publish->bytes, at->publish->size, true));
+}
+
+static void resend_to_new(struct link *link, const struct passing *passing)
+{
+    if (!is(passing, CONNACK) || !link->session)
+        return;
+    for (struct kept *kept; (kept = queue_pop(&link->session->memory.queue)); free(kept)) {
+        struct packet publish;
+        if (!kept_read(kept, link, &publish))
+            continue;
+        publish.dup = true;
+        inject_to_client(link, &publish);
+    }
+}
+
+FAULT_HOOKS(resends_after_clean_start, .client = keep_unacknowledged, .after_server = resend_to_new)
+
+/* `memory.queue` of the link: a SUBSCRIBE to all that the old session had. */
+static void keep_subscriptions(struct link *link, struct passing *passing)
+{
+    if (!is_first_connect(link, passing) || !passing->packet.clean_start || !link->session)
+        return;
+    struct packet subscribe = {.type = SUBSCRIBE, .packet_id = 1}; /* it gets another */
+    for (const struct subscription *at = link->session->subscriptions;
+         at && subscribe.filter_count < FILTERS_MAX; at = at->next)
+        subscribe.filters[subscribe.filter_count++] = (struct filter){at->filter, at->options};
+    struct passing copy = {.packet = subscribe, .readable = true, .changed = true};
+    if (subscribe.filter_count)
+        queue_push(&link->memory.queue, passing_keep(link, &copy));
+}
+
+static void connack_late(struct link *link, struct kept *kept)
+{
+    link_to_client_bytes(link, kept->bytes, kept->size);
+}
+
+static void subscribe_again(struct link *link, struct passing *passing)
+{
+    struct packet subscribe;
+    const struct kept *kept = link->memory.queue.first;
+    if (!is(passing, CONNACK) || passing->packet.reason_code || !kept ||
+        !kept_read(kept, link, &subscribe))
+        return;
+    inject_subscribe(link, &subscribe);
+    link_later(link, CLEAN_MS, connack_late, passing_keep(link, passing));
+    drop(passing);
+}
+
+FAULT_HOOKS(keeps_subscriptions_at_clean_start, .client = keep_subscriptions,
+            .server = subscribe_again)
 
 /* ---- Subscriptions ---- */
 
@@ -91,8 +155,6 @@ static void set_expiry(struct passing *passing, uint32_t expiry_s)
     property_set(&passing->packet.properties, SESSION_EXPIRY_INTERVAL, expiry_s);
     change(passing);
 }
-
-enum { CLEAN_MS = 150 };
 
 /* 3.1.1: another connection cleans the old session, then this one has Clean Session 0. */
 static void keep_beyond_connection(struct link *link, struct passing *passing)
@@ -164,6 +226,29 @@ static void shorten_at_close(struct link *link)
 }
 
 FAULT_HOOKS(counts_expiry_from_connect, .client = shorten_expiry, .client_closed = shorten_at_close)
+
+/* `memory.at_ms` of the session: its first end. */
+static uint32_t expiry_since_first_end(const struct link *link)
+{
+    uint64_t first_ms = link->session->memory.at_ms;
+    uint64_t passed_s = first_ms ? (proxy_now_ms() - first_ms + 999) / 1000 : 0;
+    if (link->expiry_s == UINT32_MAX)
+        return UINT32_MAX;
+    return link->expiry_s > passed_s ? link->expiry_s - (uint32_t)passed_s : 0;
+}
+
+static void renew_nothing(struct link *link)
+{
+    struct packet disconnect = {.type = DISCONNECT, .reason_code = 0x04};
+    if (!is_5(link) || !link->connected || link->disconnected || !link->expiry_s)
+        return;
+    property_add(&disconnect.properties, SESSION_EXPIRY_INTERVAL, expiry_since_first_end(link));
+    if (!link->session->memory.at_ms)
+        link->session->memory.at_ms = proxy_now_ms();
+    link_to_server(link, &disconnect);
+}
+
+FAULT_HOOKS(expiry_not_renewed, .client_closed = renew_nothing)
 
 static void forget_expiry_of_disconnect(struct link *link, struct passing *passing)
 {

@@ -254,13 +254,13 @@ static void mark_doubled(struct link *link, struct passing *passing)
 {
     struct subscription *subscription = renewed(link, passing);
     if (subscription)
-        subscription->doubled = true;
+        subscription->marked = true;
     for (unsigned i = 1; is(passing, SUBSCRIBE) && i < passing->packet.filter_count; i++) {
         const struct filter *filter = &passing->packet.filters[i];
         if (!link->session || !text_equal(filter->filter, passing->packet.filters[0].filter))
             continue;
         session_subscribe(link->session, filter->filter, filter->options, 0, 0);
-        session_subscription(link->session, filter->filter)->doubled = true;
+        session_subscription(link->session, filter->filter)->marked = true;
     }
 }
 
@@ -269,7 +269,7 @@ static void deliver_doubled(struct link *link, const struct passing *passing)
     if (!is(passing, PUBLISH) || !link->session || passing->packet.retain)
         return;
     for (struct subscription *at = NULL; (at = session_match(link->session, passing->topic, at));) {
-        if (at->doubled)
+        if (at->marked)
             inject_to_client(link, &passing->packet);
     }
 }
@@ -347,6 +347,21 @@ static void clear_no_local(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(ignores_no_local, .client = clear_no_local)
 
+static void keep_no_local(struct link *link, struct passing *passing)
+{
+    if (!is_5(link) || !is(passing, SUBSCRIBE) || !link->session)
+        return;
+    for (unsigned i = 0; i < passing->packet.filter_count; i++) {
+        struct filter *filter = &passing->packet.filters[i];
+        const struct subscription *old = session_subscription(link->session, filter->filter);
+        if (old)
+            filter->options |= old->options & SUBSCRIBE_NO_LOCAL;
+    }
+    change(passing);
+}
+
+FAULT_HOOKS(no_local_for_ever, .client = keep_no_local)
+
 static void one_identifier(struct link *link, struct passing *passing)
 {
     struct properties *properties = &passing->packet.properties;
@@ -384,6 +399,31 @@ static void one_identifier_of_copies(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(one_subscription_identifier, .server = one_identifier_of_copies)
+
+/* Marks the subscriptions that stand behind the first of their SUBSCRIBE. */
+static void mark_others(struct link *link, struct passing *passing)
+{
+    if (!is(passing, SUBSCRIBE) || !link->session)
+        return;
+    for (unsigned i = 0; i < passing->packet.filter_count; i++) {
+        const struct filter *filter = &passing->packet.filters[i];
+        session_subscribe(link->session, filter->filter, filter->options, 0, 0);
+        session_subscription(link->session, filter->filter)->marked = i > 0;
+    }
+}
+
+static void forget_others(struct link *link, struct passing *passing)
+{
+    if (!is(passing, PUBLISH) || !link->session)
+        return;
+    struct subscription *at = session_match(link->session, passing->topic, NULL);
+    if (!at || !at->marked)
+        return;
+    property_remove(&passing->packet.properties, SUBSCRIPTION_IDENTIFIER);
+    change(passing);
+}
+
+FAULT_HOOKS(identifier_of_first_filter_only, .client = mark_others, .server = forget_others)
 
 static void wrong_identifier(struct link *link, struct passing *passing)
 {

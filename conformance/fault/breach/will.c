@@ -70,6 +70,16 @@ static void disconnect_before_error(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(no_will_after_error, .client = disconnect_before_error)
 
+static void disconnect_at_reset(struct link *link)
+{
+    if (!link->reset)
+        return;
+    link->reset = false;
+    link_to_server(link, &(struct packet){.type = DISCONNECT});
+}
+
+FAULT_HOOKS(no_will_after_reset, .client_closed = disconnect_at_reset)
+
 static void watch_silence(struct link *link, struct kept *kept)
 {
     uint64_t silent_ms = proxy_now_ms() - link->client_packet_at_ms;
