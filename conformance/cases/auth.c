@@ -87,7 +87,8 @@ CASE(auth_without_a_method_is_refused, .v5 = "MQTT-4.12.0-7 MQTT-4.12.1-1 MQTT-4
 
 CASE(malformed_auth_is_refused, .v5 = "MQTT-3.15.2-1 MQTT-4.13.1-1",
      .sends = "AUTH with codes that it has not got, and AUTH that cannot be read",
-     .allowed = "each of them closes the Network Connection", .faults = "keeps_open")
+     .allowed = "each of them closes the Network Connection",
+     .faults = "keeps_open accepts_malformed")
 {
     struct refusal refusal = refusal_begin(test);
     refusal_hex(&refusal, "F0 01 01", 0, "AUTH 0x01");
