@@ -12,11 +12,11 @@ VERSIONS = {"version": (3, 4, 5)}
 @case("MQTT-3.1.2-22", over=VERSIONS)
 def a_silent_client_is_closed_at_one_and_a_half_times_its_keep_alive(t, version):
     t.start()
+    started = time.monotonic()  # before CONNECT: how long its answer takes is not the broker's affair
     client = t.client("silent", version, keep_alive=1)
-    started = time.monotonic()
     client.expect_disconnect(0x8D)
     elapsed = time.monotonic() - started
-    checks.that(1.3 < elapsed < 4, f"closed after {elapsed:.1f} s, not 1.5 s")
+    checks.that(1.4 < elapsed < 5, f"closed after {elapsed:.1f} s, not 1.5 s")
 
 
 @case("MQTT-3.1.2-22", "MQTT-3.12.4-1", over=VERSIONS)
