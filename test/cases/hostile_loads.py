@@ -288,11 +288,11 @@ def many_filters_over_many_retained_messages_keep_nobody_waiting(t, qos, stored)
     """Each of them matches all: a packet of some kilobytes asks for millions of messages."""
     t.start(workers=1)
     publisher, quiet = t.client("publisher"), t.client("quiet")
-    publisher.send(b"".join(mqtt.publish(5, f"a/b/c/d/e/f/g/h/{number}", b"x" * 100, retain=True)
+    publisher.send(b"".join(mqtt.publish(5, f"a/b/c/d/e/f/g/h/i/{number}", b"x" * 100, retain=True)
                             for number in range(20000)))
     publisher.settle()
     filters = ["/".join("+" if number >> place & 1 else name
-                        for place, name in enumerate("abcdefgh")) + "/#" for number in range(256)]
+                        for place, name in enumerate("abcdefghi")) + "/#" for number in range(512)]
     greedy = t.client("greedy", stored=stored)
     greedy.reading = False
     greedy.send(mqtt.subscribe(5, 1, [(topic_filter, qos) for topic_filter in filters]))
@@ -301,7 +301,8 @@ def many_filters_over_many_retained_messages_keep_nobody_waiting(t, qos, stored)
         started = time.monotonic()
         quiet.expect_nothing()
         slowest = max(slowest, time.monotonic() - started)
-    checks.that(slowest < DEADLINE_S / 20, f"a PINGRESP took {slowest:.1f} s")
+    # In one go they take twice as long and more, on an idle machine.
+    checks.that(slowest < 3, f"a PINGRESP took {slowest:.1f} s")
 
 
 @case("rule 22", "promise 5", over={"version": (4, 5)})
