@@ -166,7 +166,7 @@ static void begin_run(struct judge *judge, struct run *run)
                         [OUTAGE_KILL] = options->kill_command != NULL},
         .threads = options->jobs,
         .outage_threads = options->jobs * OUTAGE_JOBS_FACTOR,
-        .retries = !traces,
+        .retries = !traces && !options->no_retry,
         .grace_ms = GRACE_MS,
     };
     for (int i = 0; i < VERSIONS; i++) {

@@ -38,6 +38,7 @@
     X(EXPLORE, "explore", "SECONDS", "", "also random histories against a model, for so long")     \
     X(NO_CASES, "no-cases", NULL, "", "only what --explore does")                                  \
     X(JOBS, "jobs", "N", "=How", "cases at a time (64)")                                           \
+    X(NO_RETRY, "no-retry", NULL, "", "what fails is not tried again alone on a busy machine")     \
     X(SEED, "seed", "N", "", "repeats what was random in a run")                                   \
     X(TIME_LIMIT, "time-limit", "MS", "", "how long to wait for what is owed (5000)")              \
     X(QUIET, "quiet", "MS", "", "how long nothing must come where nothing is owed (300)")          \
@@ -333,6 +334,9 @@ static bool parse_one(struct parser *parser, enum option_id id, const char *valu
         return true;
     case OPTION_EXPLORE:
         return parse_number(parser, id, value, 1, 1000000, &options->explore_s);
+    case OPTION_NO_RETRY:
+        options->no_retry = true;
+        return true;
     case OPTION_NO_CASES:
         options->no_cases = true;
         return true;

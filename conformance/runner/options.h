@@ -38,7 +38,7 @@ struct options {
     unsigned jobs;
     unsigned time_limit_ms, quiet_ms;
     uint64_t seed;
-    bool full, no_cases;
+    bool full, no_cases, no_retry;
     unsigned explore_s; /* 0: no exploration */
     const char *restart_command, *kill_command;
 
