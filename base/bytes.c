@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 enum status buffer_reserve(struct buffer *buffer, size_t more)
 {
@@ -20,6 +21,16 @@ enum status buffer_reserve(struct buffer *buffer, size_t more)
     buffer->data = data;
     buffer->capacity = capacity;
     return STATUS_OK;
+}
+
+void buffer_take(struct buffer *buffer, size_t more)
+{
+    enum status status = buffer_reserve(buffer, more);
+    if (status == STATUS_OK)
+        return;
+    memory_use_reserve();
+    status = buffer_reserve(buffer, more);
+    CHECK(status == STATUS_OK);
 }
 
 enum status buffer_append(struct buffer *buffer, const void *data, size_t size)

@@ -72,6 +72,8 @@ struct buffer {
 
 /* Makes room for `more` bytes behind `size`. */
 enum status MUST_USE buffer_reserve(struct buffer *buffer, size_t more);
+/* The same for what must be had (base/memory.h). */
+void buffer_take(struct buffer *buffer, size_t more);
 enum status MUST_USE buffer_append(struct buffer *buffer, const void *data, size_t size);
 /* Removes the first `size` bytes. */
 void buffer_consume(struct buffer *buffer, size_t size);

@@ -17,6 +17,24 @@ static int number_of(struct list *node)
     return CONTAINER_OF(node, struct item, node)->number;
 }
 
+static void what_is_prepended_comes_out_first(void **state)
+{
+    struct list list;
+    struct item items[3];
+    list_init(&list);
+    for (int i = 0; i < 3; i++) {
+        items[i].number = i;
+        if (i == 1)
+            list_append(&list, &items[i].node);
+        else
+            list_prepend(&list, &items[i].node);
+    }
+    assert_int_equal(number_of(list_pop(&list)), 2);
+    assert_int_equal(number_of(list_pop(&list)), 0);
+    assert_int_equal(number_of(list_pop(&list)), 1);
+    assert_true(list_empty(&list));
+}
+
 static void nodes_come_out_in_the_order_they_went_in(void **state)
 {
     struct list list;
@@ -79,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_come_out_in_the_order_they_went_in),
+        cmocka_unit_test(what_is_prepended_comes_out_first),
         cmocka_unit_test(a_node_can_be_removed_from_anywhere_and_twice),
         cmocka_unit_test(a_popped_node_can_be_appended_again),
     };

@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 
-enum log_level log_threshold = LOG_INFO;
+_Atomic enum log_level log_threshold = LOG_INFO;
 
 const char *log_level_name(enum log_level level)
 {

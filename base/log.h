@@ -3,15 +3,16 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 
-extern enum log_level log_threshold; /* set before threads start */
+extern _Atomic enum log_level log_threshold;
 
 static inline bool log_wants(enum log_level level)
 {
-    return level <= log_threshold;
+    return level <= atomic_load_explicit(&log_threshold, memory_order_relaxed);
 }
 
 /* One line, without its newline. Non-printing bytes are the caller's to escape (log_text). */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "bench/channel.h"
 #include "bench/engine.h"
 #include "bench/process.h"
 
@@ -75,6 +76,8 @@ void client_close(struct engine *engine, struct client *client)
         return;
     if (client->state == CLIENT_READY)
         engine->ready--;
+    channel_free(client->channel);
+    client->channel = NULL;
     close(client->fd);
     client->state = CLIENT_CLOSED;
     client->blocked = false;
@@ -89,8 +92,38 @@ static void lost(struct engine *engine, struct client *client, const char *how)
         engine_fail(engine, client, how);
 }
 
+static void block(struct engine *engine, struct client *client)
+{
+    if (client->blocked)
+        return;
+    client->blocked = true;
+    watch(engine, client, EPOLL_CTL_MOD);
+}
+
+static void write_channel(struct engine *engine, struct client *client, struct bytes more)
+{
+    struct buffer *out = &client->out;
+    CHECK(buffer_append(out, more.data, more.size) == STATUS_OK);
+    size_t written = 0;
+    while (!client->blocked && written < out->size) {
+        ssize_t size = channel_write(client->channel, out->data + written, out->size - written);
+        if (size < 0) {
+            lost(engine, client, "connection lost while writing");
+            return;
+        }
+        if (size == 0)
+            block(engine, client);
+        written += (size_t)size;
+    }
+    buffer_consume(out, written);
+}
+
 void client_write(struct engine *engine, struct client *client, struct bytes more)
 {
+    if (client->channel) {
+        write_channel(engine, client, more);
+        return;
+    }
     struct buffer *out = &client->out;
     struct iovec parts[2] = {{.iov_base = out->data, .iov_len = out->size},
                              {.iov_base = (void *)more.data, .iov_len = more.size}};
@@ -117,10 +150,7 @@ void client_write(struct engine *engine, struct client *client, struct bytes mor
     written -= of_out;
     if (more.size > written)
         CHECK(buffer_append(out, more.data + written, more.size - written) == STATUS_OK);
-    if (!client->blocked) {
-        client->blocked = true;
-        watch(engine, client, EPOLL_CTL_MOD);
-    }
+    block(engine, client);
 }
 
 static void become_ready(struct engine *engine, struct client *client)
@@ -138,11 +168,22 @@ static void take_connack(struct engine *engine, struct client *client,
     if (client->state != CLIENT_GREETING || reason != 0) {
         engine_fail(engine, client, "refused by CONNACK");
     } else if (client->filter[0] != '\0') {
-        wire_subscribe(&client->out, engine->options->version, client->filter, client->qos);
+        wire_subscribe(&client->out, engine->options->version, client->filter, client->filters,
+                       client->qos);
         client->state = CLIENT_SUBSCRIBING;
     } else {
         become_ready(engine, client);
     }
+}
+
+static void answer(struct engine *engine, struct client *client, enum wire_type type, uint16_t id)
+{
+    uint64_t delay_ns = engine->options->ack_delay_ms * 1000000ull;
+    if (delay_ns > 0)
+        delay_push(&engine->delayed, engine->now_ns + delay_ns,
+                   (struct delayed_ack){.client = client, .type = type, .id = id});
+    else
+        wire_ack(&client->out, type, id);
 }
 
 static void take_publish(struct engine *engine, struct client *client,
@@ -160,7 +201,7 @@ static void take_publish(struct engine *engine, struct client *client,
     }
     unsigned qos = wire_qos(frame->first);
     if (qos > 0)
-        wire_ack(&client->out, qos == 1 ? WIRE_PUBACK : WIRE_PUBREC, wire_publish_id(frame));
+        answer(engine, client, qos == 1 ? WIRE_PUBACK : WIRE_PUBREC, wire_publish_id(frame));
 }
 
 static void take_answer(struct engine *engine, struct client *client,
@@ -185,7 +226,7 @@ static void take(struct engine *engine, struct client *client, const struct wire
         take_answer(engine, client, frame);
         break;
     case (WIRE_PUBREL & WIRE_TYPE_MASK):
-        wire_ack(&client->out, WIRE_PUBCOMP, get_u16(frame->body));
+        answer(engine, client, WIRE_PUBCOMP, get_u16(frame->body));
         break;
     case WIRE_CONNACK:
         take_connack(engine, client, frame);
@@ -218,17 +259,36 @@ static void take_all(struct engine *engine, struct client *client, size_t size)
         CHECK(buffer_append(&client->held, p, (size_t)(end - p)) == STATUS_OK);
 }
 
+/* Bytes; 0: none for now; -1: the connection has ended. */
+static ssize_t receive(struct client *client, uint8_t *out, size_t capacity)
+{
+    enum { RECORD_MOST = 16384 };
+    if (!client->channel) {
+        ssize_t size = read(client->fd, out, capacity);
+        if (size > 0)
+            return size;
+        return size < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+    }
+    size_t total = 0;
+    ssize_t size;
+    do { /* a record at a time */
+        size = channel_read(client->channel, out + total, capacity - total);
+        if (size > 0)
+            total += (size_t)size;
+    } while (size > 0 && capacity - total >= RECORD_MOST);
+    return size < 0 && total == 0 ? -1 : (ssize_t)total;
+}
+
 static void read_packets(struct engine *engine, struct client *client)
 {
     size_t held = client->held.size;
     if (held > 0)
         memcpy(engine->scratch, client->held.data, held);
-    ssize_t size = read(client->fd, engine->scratch + held, CLIENT_SCRATCH_SIZE - held);
-    if (size <= 0) {
-        if (size == 0 || (errno != EAGAIN && errno != EINTR))
-            lost(engine, client, "connection closed by the server");
+    ssize_t size = receive(client, engine->scratch + held, CLIENT_SCRATCH_SIZE - held);
+    if (size < 0)
+        lost(engine, client, "connection closed by the server");
+    if (size <= 0)
         return;
-    }
     client->held.size = 0;
     if (engine->latency)
         engine->now_ns = process_now_ns();
@@ -245,6 +305,34 @@ static void read_packets(struct engine *engine, struct client *client)
         client_write(engine, client, (struct bytes){0});
 }
 
+static void secure(struct engine *engine, struct client *client)
+{
+    switch (channel_handshake(client->channel)) {
+    case CHANNEL_DONE:
+        client->state = CLIENT_SECURED;
+        if (!engine->secured)
+            greet(engine, client);
+        break;
+    case CHANNEL_WANTS_READ:
+        break;
+    case CHANNEL_WANTS_WRITE:
+        block(engine, client);
+        break;
+    case CHANNEL_FAILED:
+        lost(engine, client, "the TLS handshake failed");
+        break;
+    }
+}
+
+static void read_ticket(struct engine *engine, struct client *client)
+{
+    uint8_t none;
+    if (channel_read(client->channel, &none, sizeof none) != 0)
+        lost(engine, client, "no ticket");
+    else
+        engine->secured(engine, client);
+}
+
 static void finish_connecting(struct engine *engine, struct client *client)
 {
     int error = 0;
@@ -252,7 +340,11 @@ static void finish_connecting(struct engine *engine, struct client *client)
     getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0)
         lost(engine, client, "cannot connect");
-    else
+    else if (engine->options->tls) {
+        client->channel = channel_new(client->fd, engine->options->resume);
+        client->state = CLIENT_SECURING;
+        secure(engine, client);
+    } else
         greet(engine, client);
 }
 
@@ -264,11 +356,19 @@ void client_event(struct engine *engine, struct client *client, uint32_t events)
         client->blocked = false;
         if (client->state == CLIENT_CONNECTING)
             finish_connecting(engine, client);
+        else if (client->state == CLIENT_SECURING)
+            secure(engine, client);
         else
             client_write(engine, client, (struct bytes){0});
         if (client->state != CLIENT_CLOSED && !client->blocked)
             watch(engine, client, EPOLL_CTL_MOD);
     }
-    if (client->state != CLIENT_CLOSED && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
+        return;
+    if (client->state == CLIENT_SECURING)
+        secure(engine, client);
+    else if (client->state == CLIENT_SECURED)
+        read_ticket(engine, client);
+    else if (client->state != CLIENT_CLOSED)
         read_packets(engine, client);
 }

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 
+struct channel;
 struct engine;
 struct group;
 struct publisher;
@@ -12,7 +13,9 @@ struct publisher;
 enum client_state {
     CLIENT_CLOSED,
     CLIENT_CONNECTING, /* TCP */
-    CLIENT_GREETING,   /* CONNECT sent */
+    CLIENT_SECURING,   /* the TLS handshake */
+    CLIENT_SECURED, /* it is done and the server's ticket to come; where the engine has `secured` */
+    CLIENT_GREETING, /* CONNECT sent */
     CLIENT_SUBSCRIBING,
     CLIENT_READY,
 };
@@ -27,11 +30,14 @@ struct client {
     uint32_t source;          /* source address in 127/8; 0: any */
     uint16_t receive_maximum; /* what the server lets us have in flight */
     char id[40];
-    char filter[48]; /* empty: no subscription */
+    char filter[48];         /* empty: no subscription */
+    unsigned filters;        /* that many more below it, which nobody publishes to */
+    struct channel *channel; /* NULL: plain */
     struct buffer out;
     struct buffer held;          /* the beginning of a packet */
     struct group *group;         /* whose messages it gets; may be NULL */
     struct publisher *publisher; /* may be NULL */
+    unsigned to_subscribe;       /* that many subscriptions are still to be made; subscriptions.c */
     uint64_t received;           /* PUBLISH packets, without repetitions */
     uint64_t acked;              /* acknowledgements, where there is no publisher */
     bool published;              /* churn: its message is sent */

@@ -51,6 +51,7 @@ void engine_fini(struct engine *engine)
     free(engine->groups);
     free(engine->unwritten);
     free(engine->scratch);
+    delay_fini(&engine->delayed);
     close(engine->epoll_fd);
 }
 
@@ -109,6 +110,19 @@ static void publish(struct engine *engine)
     }
 }
 
+static void send_delayed(struct engine *engine)
+{
+    while (delay_next_ns(&engine->delayed) <= engine->now_ns) {
+        struct delayed_ack ack = delay_pop(&engine->delayed);
+        if (ack.client->state == CLIENT_CLOSED)
+            continue;
+        wire_ack(&ack.client->out, ack.type, ack.id);
+        if (delay_next_ns(&engine->delayed) > engine->now_ns ||
+            delay_next_client(&engine->delayed) != ack.client)
+            client_write(engine, ack.client, (struct bytes){0});
+    }
+}
+
 static void write_rest(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->unwritten_count; i++) {
@@ -141,6 +155,8 @@ static void turn(struct engine *engine, uint64_t until_ns)
         if (due_ns < until_ns)
             until_ns = due_ns;
     }
+    if (delay_next_ns(&engine->delayed) < until_ns)
+        until_ns = delay_next_ns(&engine->delayed);
     uint64_t wait_ns = until_ns > engine->now_ns ? until_ns - engine->now_ns : 0;
     struct timespec wait = {.tv_nsec = (long)(wait_ns < TURN_NS ? wait_ns : TURN_NS)};
     int count = epoll_pwait2(engine->epoll_fd, events, EVENTS, &wait, NULL);
@@ -148,6 +164,7 @@ static void turn(struct engine *engine, uint64_t until_ns)
     engine->now_ns = process_now_ns();
     for (int i = 0; i < count; i++)
         client_event(engine, events[i].data.ptr, events[i].events);
+    send_delayed(engine);
     if (engine->publishing)
         publish(engine);
     write_rest(engine);
@@ -187,6 +204,7 @@ struct client *engine_name(struct engine *engine, unsigned index, char role)
     snprintf(client->id, sizeof client->id, "%s-%c%u", engine->run_id, role, index);
     client->clean_start = true;
     client->qos = (uint8_t)engine->options->qos;
+    client->expiry_s = engine->options->expiry;
     return client;
 }
 
@@ -222,6 +240,16 @@ void engine_set_budget(struct engine *engine, unsigned messages)
     unsigned count = engine->publisher_count;
     for (unsigned i = 0; i < count; i++)
         engine->publishers[i].left = messages / count + (i < messages % count);
+}
+
+void engine_set_schedule(struct engine *engine)
+{
+    unsigned count = engine->publisher_count;
+    uint64_t interval_ns = count * 1000000000ull / engine->options->rate;
+    for (unsigned i = 0; i < count; i++) {
+        engine->publishers[i].interval_ns = interval_ns;
+        engine->publishers[i].due_ns = engine->now_ns + i * interval_ns / count;
+    }
 }
 
 bool engine_finished(struct engine *engine)

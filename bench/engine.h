@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include "bench/client.h"
+#include "bench/delay.h"
 #include "bench/histogram.h"
 #include "bench/options.h"
 #include "bench/publisher.h"
@@ -40,17 +41,23 @@ struct engine {
     /* Called when a client's socket was read and its packets were seen to; may be NULL. */
     void (*after_read)(struct engine *engine, struct client *client);
 
+    /* Called when a client's TLS handshake is done and the server's ticket is there, and no CONNECT
+     * is sent; NULL: CONNECT is. */
+    void (*secured)(struct engine *engine, struct client *client);
+
     uint64_t now_ns; /* at the start of this turn */
     unsigned ready;  /* clients in CLIENT_READY */
     bool publishing;
-    bool closing;              /* connections may be closed by the server */
-    bool latency;              /* payloads end with the time at which they were due */
-    uint64_t refused;          /* messages answered with a failure */
-    uint64_t repeated;         /* PUBLISH with DUP */
-    uint64_t failures;         /* connections lost, packets that have no place */
-    uint8_t *scratch;          /* CLIENT_SCRATCH_SIZE */
+    bool closing;                  /* connections may be closed by the server */
+    bool latency;                  /* payloads end with the time at which they were due */
+    double bytes_per_subscription; /* of the broker's memory; 0: not measured */
+    uint64_t refused;              /* messages answered with a failure */
+    uint64_t repeated;             /* PUBLISH with DUP */
+    uint64_t failures;             /* connections lost, packets that have no place */
+    uint8_t *scratch;              /* CLIENT_SCRATCH_SIZE */
     struct client **unwritten; /* clients with answers that may travel with their next messages */
     unsigned unwritten_count;
+    struct delay delayed; /* receivers' answers; --ack_delay_ms */
     struct histogram ack_latency;
     struct histogram delivery_latency;
 };
@@ -77,6 +84,8 @@ void engine_run(struct engine *engine, uint64_t until_ns, bool (*done)(struct en
 
 /* Shares out so many messages among the publishers. */
 void engine_set_budget(struct engine *engine, unsigned messages);
+/* Publishers take turns at --rate, evenly spread over time. */
+void engine_set_schedule(struct engine *engine);
 /* They were sent, and engine_settled(). */
 bool engine_finished(struct engine *engine);
 

@@ -42,6 +42,8 @@ static void report(struct engine *engine, uint64_t count, struct span span)
     report_count("repeated", engine->repeated);
     report_rate("messages", count, span);
     report_cores(span);
+    if (engine->bytes_per_subscription > 0)
+        report_number("bytes_per_subscription", engine->bytes_per_subscription);
     if (engine->latency) {
         report_latency("ack", &engine->ack_latency);
         report_latency("delivery", &engine->delivery_latency);
@@ -49,26 +51,13 @@ static void report(struct engine *engine, uint64_t count, struct span span)
     report_end(engine);
 }
 
-/* Publishers take turns, evenly spread over time. */
-static void set_schedule(struct engine *engine)
-{
-    unsigned count = engine->publisher_count;
-    uint64_t interval_ns = count * 1000000000ull / engine->options->rate;
-    for (unsigned i = 0; i < count; i++) {
-        engine->publishers[i].interval_ns = interval_ns;
-        engine->publishers[i].due_ns = engine->now_ns + i * interval_ns / count;
-    }
-}
-
 static bool measure(struct engine *engine)
 {
     const struct options *options = engine->options;
-    if (!engine_connect(engine, 0, engine->client_count))
-        return false;
     if (options->messages > 0)
         engine_set_budget(engine, options->messages);
     if (engine->latency)
-        set_schedule(engine);
+        engine_set_schedule(engine);
     engine->publishing = true;
     if (options->messages == 0)
         engine_run(engine, engine->now_ns + options->warmup_ms * 1000000ull, NULL);
@@ -88,8 +77,13 @@ static bool measure(struct engine *engine)
     return engine->failures == 0;
 }
 
+static bool connect_and_measure(struct engine *engine)
+{
+    return engine_connect(engine, 0, engine->client_count) && measure(engine);
+}
+
 /* One group, every receiver with the same subscription. */
-static bool one_group(struct engine *engine, const char *filter, unsigned fan, bool same_topics)
+static void one_group(struct engine *engine, const char *filter, unsigned fan, bool same_topics)
 {
     const struct options *options = engine->options;
     unsigned receivers = options->subscribers;
@@ -103,27 +97,39 @@ static bool one_group(struct engine *engine, const char *filter, unsigned fan, b
     }
     unsigned each = same_topics ? options->topics : options->topics / options->publishers;
     add_publishers(engine, receivers, group, 0, each > 0 ? each : 1, same_topics);
-    return measure(engine);
 }
 
 bool flow_fan_in(struct engine *engine)
 {
-    return one_group(engine, "bench/#", engine->options->subscribers, false);
+    one_group(engine, "bench/#", engine->options->subscribers, false);
+    return connect_and_measure(engine);
 }
 
 bool flow_shared(struct engine *engine)
 {
-    return one_group(engine, "$share/group/bench/#", 1, false);
+    one_group(engine, "$share/group/bench/#", 1, false);
+    return connect_and_measure(engine);
 }
 
 bool flow_fan_out(struct engine *engine)
 {
     const char *filter = engine->options->topics == 1 ? "bench/00000000" : "bench/#";
-    return one_group(engine, filter, engine->options->subscribers, true);
+    one_group(engine, filter, engine->options->subscribers, true);
+    return connect_and_measure(engine);
+}
+
+bool flow_subscriptions(struct engine *engine)
+{
+    unsigned receivers = engine->options->subscribers;
+    one_group(engine, "bench/#", receivers, false);
+    for (unsigned i = 0; i < receivers; i += 2)
+        snprintf(engine->clients[i].filter, sizeof engine->clients[i].filter, "bench/+");
+    return engine_connect(engine, 0, engine->client_count) && subscriptions_add(engine) &&
+           measure(engine);
 }
 
 /* A group for each publisher, and a receiver for each where there are receivers. */
-static bool group_each(struct engine *engine, unsigned receivers_each, unsigned topics_each)
+static void group_each(struct engine *engine, unsigned receivers_each, unsigned topics_each)
 {
     const struct options *options = engine->options;
     unsigned clients_each = receivers_each + 1;
@@ -140,22 +146,24 @@ static bool group_each(struct engine *engine, unsigned receivers_each, unsigned 
         add_publishers(engine, i * clients_each + receivers_each, group, i * topics_each,
                        topics_each, false);
     }
-    return true;
 }
 
 bool flow_pairs(struct engine *engine)
 {
-    return group_each(engine, 1, 1) && measure(engine);
+    group_each(engine, 1, 1);
+    return connect_and_measure(engine);
 }
 
 bool flow_publish_only(struct engine *engine)
 {
     unsigned each = engine->options->topics / engine->options->publishers;
-    return group_each(engine, 0, each > 0 ? each : 1) && measure(engine);
+    group_each(engine, 0, each > 0 ? each : 1);
+    return connect_and_measure(engine);
 }
 
 bool flow_latency(struct engine *engine)
 {
     engine->latency = true;
-    return group_each(engine, 1, 1) && measure(engine);
+    group_each(engine, 1, 1);
+    return connect_and_measure(engine);
 }

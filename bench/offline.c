@@ -2,10 +2,16 @@
 #include <stdio.h>
 
 #include "bench/engine.h"
+#include "bench/process.h"
 #include "bench/report.h"
 #include "bench/scenario.h"
 
-enum { MESSAGES = 100000, EXPIRY_S = 3600 };
+enum {
+    MESSAGES = 100000,
+    EXPIRY_S = 3600,
+    WAVE = 5000, /* sessions that are made at a time: fill makes more than there are ports */
+    FIRST_SOURCE = 0x200, /* 127.0.2.0 */
+};
 
 /* The publishers, whose messages count as settled once they are acknowledged; and the sessions,
  * which are owed nothing until they come back. */
@@ -34,8 +40,10 @@ static void set_up(struct engine *engine, const struct figures *figures)
         struct client *client = engine_name(engine, i, 's');
         client->clean_start = false;
         client->expiry_s = EXPIRY_S;
+        client->source = FIRST_SOURCE + i / WAVE;
         client->group = &engine->groups[GROUP_SESSIONS];
         snprintf(client->filter, sizeof client->filter, "bench/%08u", i % figures->topics);
+        client->filters = engine->options->filters - 1;
     }
     unsigned each = figures->topics / publishers;
     for (unsigned i = 0; i < publishers; i++) {
@@ -48,9 +56,12 @@ static void set_up(struct engine *engine, const struct figures *figures)
 
 static bool leave(struct engine *engine, const struct figures *figures)
 {
-    if (!engine_connect(engine, 0, figures->sessions))
-        return false;
-    engine_disconnect(engine, 0, figures->sessions);
+    for (unsigned first = 0; first < figures->sessions; first += WAVE) {
+        unsigned left = figures->sessions - first, count = left < WAVE ? left : WAVE;
+        if (!engine_connect(engine, first, count))
+            return false;
+        engine_disconnect(engine, first, count);
+    }
     return engine_connect(engine, figures->sessions, engine->publisher_count);
 }
 
@@ -93,41 +104,119 @@ static void end_sessions(struct engine *engine, const struct figures *figures)
         engine_disconnect(engine, 0, figures->sessions);
 }
 
-static void report(struct engine *engine, const struct figures *figures)
+static void report_published(struct engine *engine, const struct figures *figures)
 {
     report_begin(engine);
     report_count("sessions", figures->sessions);
     report_count("topics", figures->topics);
     report_count("sent", figures->sent);
+    report_count("refused", engine->refused);
+    report_rate("publish", figures->sent, figures->publish);
+}
+
+static void report_drained(const struct engine *engine, const struct figures *figures)
+{
     report_count("expected", figures->expected);
     report_count("received", figures->received);
     report_count("missing",
                  figures->expected > figures->received ? figures->expected - figures->received : 0);
-    report_count("refused", engine->refused);
     report_count("repeated", engine->repeated);
-    report_rate("publish", figures->sent, figures->publish);
     report_rate("drain", figures->received, figures->drain);
-    report_end(engine);
+    if (engine->options->pid != 0)
+        report_count("memory_kib", process_memory_kib((pid_t)engine->options->pid, "VmHWM"));
+}
+
+static bool figures_of(struct engine *engine, struct figures *out)
+{
+    const struct options *options = engine->options;
+    *out = (struct figures){.sessions = options->subscribers,
+                            .topics = options->topics ? options->topics : options->subscribers,
+                            .messages = options->messages ? options->messages : MESSAGES};
+    if (options->qos != 0 && out->sessions % out->topics == 0)
+        return true;
+    fprintf(stderr, "hf-bench: %s needs --qos 1 or 2, and as many sessions on each topic\n",
+            options->scenario->name);
+    return false;
 }
 
 bool offline_run(struct engine *engine)
 {
-    const struct options *options = engine->options;
-    struct figures figures = {.sessions = options->subscribers,
-                              .topics = options->topics ? options->topics : options->subscribers,
-                              .messages = options->messages ? options->messages : MESSAGES};
-    if (options->qos == 0 || figures.sessions % figures.topics != 0) {
-        fprintf(stderr,
-                "hf-bench: offline needs --qos 1 or 2, and as many sessions on each topic\n");
+    struct figures figures;
+    if (!figures_of(engine, &figures))
         return false;
-    }
     set_up(engine, &figures);
     if (!leave(engine, &figures))
         return false;
     publish(engine, &figures);
     if (engine->failures > 0 || !drain(engine, &figures))
         return false;
-    report(engine, &figures);
+    report_published(engine, &figures);
+    report_drained(engine, &figures);
+    report_end(engine);
+    end_sessions(engine, &figures);
+    return engine->failures == 0;
+}
+
+static void share_names(struct engine *engine)
+{
+    snprintf(engine->run_id, sizeof engine->run_id, "store");
+}
+
+bool offline_fill(struct engine *engine)
+{
+    struct figures figures;
+    if (!figures_of(engine, &figures))
+        return false;
+    share_names(engine);
+    set_up(engine, &figures);
+    if (!leave(engine, &figures))
+        return false;
+    publish(engine, &figures);
+    report_published(engine, &figures);
+    report_end(engine);
+    engine_disconnect(engine, figures.sessions, engine->publisher_count);
+    return engine->failures == 0;
+}
+
+bool offline_drain(struct engine *engine)
+{
+    struct figures figures;
+    if (!figures_of(engine, &figures))
+        return false;
+    share_names(engine);
+    set_up(engine, &figures);
+    figures.sent = figures.messages;
+    if (!drain(engine, &figures))
+        return false;
+    report_begin(engine);
+    report_drained(engine, &figures);
+    report_end(engine);
+    engine_disconnect(engine, 0, figures.sessions);
+    return engine->failures == 0;
+}
+
+bool offline_latency(struct engine *engine)
+{
+    const struct options *options = engine->options;
+    struct figures figures;
+    if (!figures_of(engine, &figures))
+        return false;
+    engine->latency = true;
+    set_up(engine, &figures);
+    if (!leave(engine, &figures))
+        return false;
+    engine_set_schedule(engine);
+    engine->publishing = true;
+    engine_run(engine, engine->now_ns + options->warmup_ms * 1000000ull, NULL);
+    engine->ack_latency = (struct histogram){0};
+    struct span begin = span_begin(engine);
+    engine_run(engine, engine->now_ns + options->seconds * 1000000000ull, NULL);
+    figures.publish = span_since(engine, begin);
+    figures.sent = engine->ack_latency.total;
+    engine_settle(engine);
+    report_published(engine, &figures);
+    report_latency("ack", &engine->ack_latency);
+    report_end(engine);
     end_sessions(engine, &figures);
     return engine->failures == 0;
 }

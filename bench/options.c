@@ -11,7 +11,14 @@
 #include "base/check.h"
 #include "bench/scenario.h"
 
-enum { OPTION_HELP = 1, OPTION_HOST, OPTION_LABEL, OPTION_FIRST };
+enum {
+    OPTION_HELP = 1,
+    OPTION_HOST,
+    OPTION_LABEL,
+    OPTION_CERTIFICATE,
+    OPTION_KEY,
+    OPTION_FIRST,
+};
 
 static const struct number {
     const char *name;
@@ -34,6 +41,20 @@ static unsigned *place_of(struct options *options, const struct number *number)
     return (unsigned *)((char *)options + number->offset);
 }
 
+/* Whether apply_scenario() fills it in. */
+static bool is_scenarios(const struct number *number)
+{
+    static const size_t those[] = {
+        offsetof(struct options, publishers), offsetof(struct options, subscribers),
+        offsetof(struct options, topics),     offsetof(struct options, credit),
+        offsetof(struct options, batch),
+    };
+    for (unsigned i = 0; i < sizeof those / sizeof those[0]; i++)
+        if (number->offset == those[i])
+            return true;
+    return false;
+}
+
 static void print_help(void)
 {
     printf("usage: hf-bench SCENARIO [--OPTION VALUE]...\n\n"
@@ -43,11 +64,12 @@ static void print_help(void)
     printf("\noptions:\n");
     printf("  --%-12s an IPv4 address (127.0.0.1)\n", "host");
     printf("  --%-12s the broker's name in the JSON\n", "label");
+    printf("  --%-12s the broker's PEM file: handshakes measures the library alone too\n",
+           "certificate");
+    printf("  --%-12s of that certificate\n", "key");
     for (const struct number *number = numbers; number < numbers + NUMBER_COUNT; number++) {
         printf("  --%-12s %s (", number->name, number->help);
-        if (number->fallback == 0 && number->offset != offsetof(struct options, qos) &&
-            number->offset != offsetof(struct options, pid) &&
-            number->offset != offsetof(struct options, messages))
+        if (is_scenarios(number))
             printf("the scenario's)\n");
         else
             printf("%u)\n", number->fallback);
@@ -90,14 +112,17 @@ static void apply_scenario(struct options *options)
 
 bool options_parse(int argc, char **argv, struct options *out)
 {
-    static struct option table[NUMBER_COUNT + 4] = {
+    static struct option table[NUMBER_COUNT + OPTION_FIRST] = {
         {"help", no_argument, NULL, OPTION_HELP},
         {"host", required_argument, NULL, OPTION_HOST},
         {"label", required_argument, NULL, OPTION_LABEL},
+        {"certificate", required_argument, NULL, OPTION_CERTIFICATE},
+        {"key", required_argument, NULL, OPTION_KEY},
     };
     *out = (struct options){.host = "127.0.0.1", .label = ""};
     for (int i = 0; i < NUMBER_COUNT; i++) {
-        table[3 + i] = (struct option){numbers[i].name, required_argument, NULL, OPTION_FIRST + i};
+        table[OPTION_FIRST - 1 + i] =
+            (struct option){numbers[i].name, required_argument, NULL, OPTION_FIRST + i};
         *place_of(out, &numbers[i]) = numbers[i].fallback;
     }
     int option;
@@ -109,6 +134,10 @@ bool options_parse(int argc, char **argv, struct options *out)
             out->host = optarg;
         } else if (option == OPTION_LABEL) {
             out->label = optarg;
+        } else if (option == OPTION_CERTIFICATE) {
+            out->certificate = optarg;
+        } else if (option == OPTION_KEY) {
+            out->key = optarg;
         } else if (option >= OPTION_FIRST) {
             const struct number *number = &numbers[option - OPTION_FIRST];
             if (!parse_number(number, optarg, place_of(out, number)))

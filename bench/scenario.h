@@ -32,10 +32,21 @@ bool flow_pairs(struct engine *engine);
 bool flow_publish_only(struct engine *engine);
 bool flow_shared(struct engine *engine);
 bool flow_latency(struct engine *engine);
+bool flow_subscriptions(struct engine *engine);
 
+/* offline.c: sessions that are away. */
 bool offline_run(struct engine *engine);
+bool offline_fill(struct engine *engine);
+bool offline_latency(struct engine *engine);
+bool offline_drain(struct engine *engine);
+
+/* subscriptions.c: has the receivers subscribe until there are --subscriptions; the others match
+ * nothing that is published. */
+bool subscriptions_add(struct engine *engine);
+
 bool retained_run(struct engine *engine);
 bool churn_run(struct engine *engine);
+bool handshakes_run(struct engine *engine);
 bool idle_run(struct engine *engine);
 
 #endif

@@ -1,5 +1,7 @@
 #include "bench/wire.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 
 enum {
@@ -65,15 +67,25 @@ void wire_connect(struct buffer *out, const struct wire_session *session)
     put_text(p, session->client_id);
 }
 
-void wire_subscribe(struct buffer *out, unsigned version, const char *filter, unsigned qos)
+void wire_subscribe(struct buffer *out, unsigned version, const char *filter, unsigned more,
+                    unsigned qos)
 {
+    char below[128];
     bool v5 = version >= 5;
-    uint8_t *p = put_header(out, WIRE_SUBSCRIBE, 2 + (v5 ? 1 : 0) + 2 + strlen(filter) + 1);
+    size_t length = 2 + (v5 ? 1 : 0) + 2 + strlen(filter) + 1;
+    for (unsigned i = 0; i < more; i++)
+        length += 3 + (size_t)snprintf(below, sizeof below, "%s/%u", filter, i);
+    uint8_t *p = put_header(out, WIRE_SUBSCRIBE, length);
     p = put_u16(p, 1);
     if (v5)
         *p++ = 0;
     p = put_text(p, filter);
-    *p = (uint8_t)qos;
+    *p++ = (uint8_t)qos;
+    for (unsigned i = 0; i < more; i++) {
+        snprintf(below, sizeof below, "%s/%u", filter, i);
+        p = put_text(p, below);
+        *p++ = (uint8_t)qos;
+    }
 }
 
 static size_t publish_length(const struct wire_message *message)

@@ -88,7 +88,9 @@ struct wire_message {
 
 /* Each appends one packet; memory that runs out ends the program. */
 void wire_connect(struct buffer *out, const struct wire_session *session);
-void wire_subscribe(struct buffer *out, unsigned version, const char *filter, unsigned qos);
+/* And to so many `more` below the filter: "<filter>/<i>". */
+void wire_subscribe(struct buffer *out, unsigned version, const char *filter, unsigned more,
+                    unsigned qos);
 void wire_publish(struct buffer *out, const struct wire_message *message);
 void wire_ack(struct buffer *out, enum wire_type type, uint16_t id);
 void wire_empty(struct buffer *out, enum wire_type type);

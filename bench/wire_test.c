@@ -13,6 +13,8 @@ static void packets_are_as_the_specification_has_them(void **state)
                                       0x02, 0x02, 0x58, 8, 0x11, 0,   0,   0x0e, 0x10,
                                       0x21, 0,    100,  0, 2,    'i', 'd'};
     static const uint8_t subscribe[] = {0x82, 8, 0, 1, 0, 0, 2, 'a', 'b', 1};
+    static const uint8_t subscribe_more[] = {0x82, 22,  0,   1,   0, 0, 2, 'a', 'b', 1,   0,   4,
+                                             'a',  'b', '/', '0', 1, 0, 4, 'a', 'b', '/', '1', 1};
     static const uint8_t publish[] = {0x33, 10, 0, 1, 't', 0, 1, 0, 'a', 'b', 'c', 'd'};
     struct buffer out = {0};
     wire_connect(&out, &(struct wire_session){.version = 5,
@@ -24,9 +26,13 @@ static void packets_are_as_the_specification_has_them(void **state)
     assert_int_equal(out.size, sizeof connect);
     assert_memory_equal(out.data, connect, sizeof connect);
     out.size = 0;
-    wire_subscribe(&out, 5, "ab", 1);
+    wire_subscribe(&out, 5, "ab", 0, 1);
     assert_int_equal(out.size, sizeof subscribe);
     assert_memory_equal(out.data, subscribe, sizeof subscribe);
+    out.size = 0;
+    wire_subscribe(&out, 5, "ab", 2, 1);
+    assert_int_equal(out.size, sizeof subscribe_more);
+    assert_memory_equal(out.data, subscribe_more, sizeof subscribe_more);
     out.size = 0;
     struct wire_message message = {
         .version = 5, .qos = 1, .retain = true, .topic = "t", .payload_size = 4};

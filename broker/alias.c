@@ -37,6 +37,10 @@ enum status alias_set(struct alias_table *table, uint16_t alias, struct bytes to
     struct alias *at = &table->aliases[alias - 1];
     if (at->size == topic.size && memcmp(at->topic, topic.data, topic.size) == 0)
         return STATUS_OK;
+#ifdef SEEDED_BUG_ALIAS_SET_ONCE
+    if (at->size > 0)
+        return STATUS_OK;
+#endif
     uint8_t *copy = malloc(topic.size);
     if (copy == NULL)
         return STATUS_NO_MEMORY;

@@ -7,20 +7,37 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "authentication/remembered.h"
+#include "authentication/throttle.h"
+#include "broker/account.h"
+#include "broker/authenticate.h"
 #include "broker/listener.h"
+#include "broker/policy.h"
+#include "broker/policy_tls.h"
+#include "broker/privileges.h"
+#include "broker/sandbox.h"
 #include "routing/reclaim.h"
 #include "broker/session.h"
+#include "broker/trace_log.h"
 #include "broker/worker.h"
 #include "tls/tls.h"
 
 /* Of all workers together: enough that a short absence costs no reading back. */
 enum { QUEUE_MEMORY_BYTES = 8 * 1024 * 1024 };
 
-uint64_t broker_clock_ms(void)
+/* Passwords that wait for a thread: with one thread, some five seconds' work. */
+enum { VERIFIER_QUEUE = 256 };
+
+uint64_t broker_clock_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t broker_clock_ms(void)
+{
+    return broker_clock_us() / 1000;
 }
 
 unsigned broker_home(const struct broker *broker, struct bytes client_identifier)
@@ -49,7 +66,7 @@ struct loading {
     enum status status;
 };
 
-static void load_will(struct session *session, const struct store_will *will)
+static void load_will(struct session *session, const struct store_will *will, int64_t due_ms)
 {
     if (!will->present)
         return;
@@ -59,8 +76,10 @@ static void load_will(struct session *session, const struct store_will *will)
     message->stored.retain = will->retain;
     message->stored.has_expiry = will->has_message_expiry;
     message->stored.expiry_interval_s = will->message_expiry_interval_s;
-    session->will.message = message;
-    session->will.delay_interval_s = will->delay_interval_s;
+    struct session_will *loaded = session_will_new(message, will->delay_interval_s);
+    CHECK(loaded != NULL);
+    loaded->due_ms = due_ms;
+    session_set_will(session, loaded);
 }
 
 static void load_session(void *context, const struct store_session *row, uint64_t backlog)
@@ -78,13 +97,12 @@ static void load_session(void *context, const struct store_session *row, uint64_
     session->version = row->version;
     session->expiry_interval_s = row->expiry_interval_s;
     session->disconnected_at_ms = row->disconnected_at_ms;
-    session->will_due_ms = row->will_due_ms;
     session->has_row = true;
     session->unloaded = true;
     session->outbound.stored_count = backlog;
-    outbound_update_full(worker, session);
-    session_set_fact(session, SESSION_FACT_STORED, row->expiry_interval_s > 0);
-    load_will(session, &row->will);
+    session_set_stored(worker, session, row->expiry_interval_s > 0);
+    outbound_update_room(worker, session);
+    load_will(session, &row->will, row->will_due_ms);
     session->state = row->connected ? SESSION_STATE_CONNECTED : SESSION_STATE_DISCONNECTED;
     list_append(&worker->started, &session->list);
     loading->sessions++;
@@ -119,10 +137,9 @@ static void load_retained(void *context, const struct store_message *row)
 {
     struct loading *loading = context;
     struct message *message = message_copy(row);
-    if (message == NULL || retained_set(loading->broker->retained, message) != STATUS_OK)
+    if (retained_set(loading->broker->retained, message) != STATUS_OK)
         loading->status = STATUS_NO_MEMORY;
-    if (message != NULL)
-        message_drop(message, 1);
+    message_drop(message, 1);
     loading->retained++;
 }
 
@@ -200,7 +217,51 @@ static enum status start_threads(struct broker *broker)
     return STATUS_OK;
 }
 
-static enum status start(struct broker *broker, char *error, size_t error_size)
+static enum status open_trace(struct broker *broker, char *error, size_t error_size)
+{
+    const char *path = broker->config->log.trace;
+    if (path == NULL)
+        return STATUS_OK;
+    return trace_log_open(path, broker->worker_count, store_boot(broker->store), &broker->trace,
+                          error, error_size);
+}
+
+enum status broker_prepare(struct broker *broker, const struct policy *policy)
+{
+    const struct config_authentication *config = &broker->config->authentication;
+    bool guessed_at = policy->passwords != NULL || policy->tokens != NULL;
+    if (guessed_at && config->max_failures > 0 && broker->throttle == NULL) {
+        broker->throttle = throttle_new(&broker->key, config->max_failures);
+        if (broker->throttle == NULL)
+            return STATUS_NO_MEMORY;
+    }
+    if (policy->passwords == NULL || broker->verifier != NULL)
+        return STATUS_OK;
+    if (config->remember_passwords > 0 && broker->remembered == NULL) {
+        broker->remembered = remembered_new(config->remember_passwords);
+        if (broker->remembered == NULL)
+            return STATUS_NO_MEMORY;
+    }
+    broker->verifier = verifier_new(config->hash_threads, VERIFIER_QUEUE, authenticate_done);
+    return broker->verifier != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+/* The files are read once more: what a reload could not read any more stops the start. */
+static enum status become_user(struct broker *broker, char *error, size_t error_size)
+{
+    struct policy *again;
+    const char *user = broker->config->broker.user;
+    if (user == NULL)
+        return STATUS_OK;
+    TRY(privileges_drop(user, error, error_size));
+    sandbox_allow_cores(broker->config->broker.core_dumps);
+    TRY(policy_new(broker->config, broker->policy, &again, error, error_size));
+    policy_drop(broker->policy);
+    broker->policy = again;
+    return STATUS_OK;
+}
+
+static enum status open_all(struct broker *broker, char *error, size_t error_size)
 {
     broker->worker_count = worker_count(broker->config);
     broker->started_ms = broker_clock_ms();
@@ -209,13 +270,19 @@ static enum status start(struct broker *broker, char *error, size_t error_size)
     if (getrandom(&broker->key, sizeof broker->key, 0) != sizeof broker->key)
         return STATUS_IO;
     TRY(tls_init());
+    TRY(policy_new(broker->config, NULL, &broker->policy, error, error_size));
     TRY(listeners_open(broker, error, error_size));
+    TRY(become_user(broker, error, error_size));
+    policy_tls_note_expiry(broker, broker->policy);
     TRY(open_store(broker, error, error_size));
+    TRY(open_trace(broker, error, error_size));
     broker->index = topic_index_new(&broker->key);
     broker->retained = retained_new(&broker->key);
+    broker->accounts = accounts_new(&broker->key);
     size_t size = broker->worker_count * sizeof(struct worker);
     broker->workers = aligned_alloc(64, size);
-    if (broker->index == NULL || broker->retained == NULL || broker->workers == NULL)
+    if (broker->index == NULL || broker->retained == NULL || broker->accounts == NULL ||
+        broker->workers == NULL)
         return STATUS_NO_MEMORY;
     memset((void *)broker->workers, 0, size);
     for (unsigned i = 0; i < broker->worker_count; i++)
@@ -223,21 +290,33 @@ static enum status start(struct broker *broker, char *error, size_t error_size)
     for (unsigned i = 0; i < broker->worker_count; i++)
         worker_connect(&broker->workers[i]);
     TRY(load(broker));
-    TRY(store_start(broker->store));
-    return start_threads(broker);
+    TRY(broker_prepare(broker, broker->policy));
+    return store_start(broker->store);
+}
+
+static enum status explained(enum status status, char *error, size_t error_size)
+{
+    if (status != STATUS_OK && error[0] == '\0')
+        snprintf(error, error_size, "cannot start: %s", status_text(status));
+    return status;
+}
+
+enum status broker_open(struct broker *broker, const struct config *config, char *error,
+                        size_t error_size)
+{
+    *broker = (struct broker){.config = config};
+    error[0] = '\0';
+    reclaim_thread_register();
+    enum status status = open_all(broker, error, error_size);
+    reclaim_thread_unregister();
+    return explained(status, error, error_size);
 }
 
 enum status broker_start(struct broker *broker, const struct config *config, char *error,
                          size_t error_size)
 {
-    *broker = (struct broker){.config = config};
-    error[0] = '\0';
-    reclaim_thread_register();
-    enum status status = start(broker, error, error_size);
-    reclaim_thread_unregister();
-    if (status != STATUS_OK && error[0] == '\0')
-        snprintf(error, error_size, "cannot start: %s", status_text(status));
-    return status;
+    TRY(broker_open(broker, config, error, error_size));
+    return explained(start_threads(broker), error, error_size);
 }
 
 void broker_stop(struct broker *broker)
@@ -247,16 +326,22 @@ void broker_stop(struct broker *broker)
         worker_wake(&broker->workers[i]);
     for (unsigned i = 0; i < broker->worker_count; i++)
         pthread_join(broker->workers[i].thread, NULL);
+    verifier_free(broker->verifier);
     store_close(broker->store); /* commits what is left, releases the messages it kept */
     reclaim_thread_register();
     for (unsigned i = 0; i < broker->worker_count; i++)
         worker_fini(&broker->workers[i]);
+    trace_log_close(broker->trace);
     reclaim_barrier();
     topic_index_free(broker->index);
     retained_free(broker->retained);
     reclaim_barrier();
     reclaim_thread_unregister();
     listeners_close(broker);
+    policy_drop(broker->policy);
+    remembered_free(broker->remembered);
+    throttle_free(broker->throttle);
+    accounts_free(broker->accounts);
     free(broker->workers);
     tls_fini();
 }

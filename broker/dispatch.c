@@ -1,8 +1,11 @@
 #include "broker/dispatch.h"
+#include "broker/permission.h"
 
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
+#include "broker/recorder.h"
 #include "broker/session.h"
 
 /* ---- Routing: who gets it ---- */
@@ -38,56 +41,97 @@ static struct store_owed owed_of(const struct delivery *delivery)
     };
 }
 
-static void collect_one(struct worker *worker, struct collection *found, struct session *session,
-                        uint64_t incarnation, uint8_t qos, bool retain, uint32_t group,
+static uint64_t size_of(const struct store_message *message)
+{
+    return message->topic.size + message->properties.size + message->payload.size;
+}
+
+bool dispatch_store_has_room(const struct worker *worker)
+{
+    return worker->store_free_messages > 0 && worker->store_free_bytes > 0;
+}
+
+/* Whether the session has room for it (rule 22). Near a limit it is taken here, before anything is
+ * recorded or promised. */
+static void ask_for_room(const struct worker *worker, struct delivery *delivery, uint8_t facts,
+                         const struct store_message *message)
+{
+    if ((facts & (SESSION_FACT_NEAR | SESSION_FACT_GREEDY)) == 0 ||
+        worker->broker->config->mqtt.queue_full_policy == QUEUE_FULL_DROP_OLDEST)
+        return; /* drop_oldest: its home makes room */
+#ifdef SEEDED_BUG_PROMISED_AND_DROPPED
+    delivery->refused = (facts & SESSION_FACT_FULL) != 0;
+    delivery->refused_for = DROP_QUEUE_FULL;
+    return;
+#endif
+    bool scarce = worker->store_scarce && dispatch_store_has_room(worker);
+    if ((facts & SESSION_FACT_GREEDY) != 0 && scarce) { /* nothing left: nobody's are taken */
+        delivery->refused = true;
+        delivery->refused_for = DROP_STORE_FULL;
+    } else if ((facts & SESSION_FACT_NEAR) != 0) {
+        delivery->reserved = room_take(&delivery->session->room, size_of(message));
+        delivery->refused = !delivery->reserved;
+        delivery->refused_for = DROP_QUEUE_FULL;
+    }
+}
+
+/* Nobody is to get it: neither what it has copied nor the room it has taken is needed. */
+static void delivery_fini(struct delivery *delivery, const struct store_message *message)
+{
+    if (delivery->reserved)
+        room_give_back(&delivery->session->room, size_of(message));
+    identifiers_fini(&delivery->identifiers);
+}
+
+/* Whose share of the message is `wanted`, without its identifiers. */
+static void collect_one(struct worker *worker, struct collection *found,
+                        const struct store_message *message, const struct delivery *wanted,
                         const uint32_t *identifiers, uint32_t identifier_count)
 {
-    uint8_t facts = session_facts(session);
-    bool refused = qos > 0 && (facts & SESSION_FACT_FULL) != 0;
-    if (refused) {
-        found->full++;
-        found->refused++;
-    }
-    bool owed = qos > 0 && !refused && (facts & SESSION_FACT_STORED) != 0;
-    if (qos == 0 && (facts & SESSION_FACT_CONNECTED) == 0 &&
+    uint8_t facts = session_facts(wanted->session);
+    if (wanted->qos == 0 && (facts & SESSION_FACT_CONNECTED) == 0 &&
         !(worker->broker->config->mqtt.queue_qos0_messages && (facts & SESSION_FACT_STORED) != 0))
         return;
     struct delivery *delivery = &worker->deliveries[found->count++];
-    *delivery = (struct delivery){
-        .session = session,
-        .incarnation = incarnation,
-        .identifiers = identifiers_copy(identifiers, identifier_count),
-        .group = group,
-        .qos = qos,
-        .retain = retain,
-        .owed = owed,
-        .refused = refused,
-    };
-    if (!owed)
+    *delivery = *wanted;
+    delivery->identifiers = identifiers_copy(identifiers, identifier_count);
+    if (wanted->qos == 0)
         return;
+    if (!found->moves)
+        ask_for_room(worker, delivery, facts, message);
+    if (delivery->refused) {
+        found->refused++;
+        return;
+    }
+    if ((facts & SESSION_FACT_STORED) == 0)
+        return;
+    delivery->owed = true; /* [MQTT-4.5.0-1] */
     worker->owed[found->owed_count++] = owed_of(delivery);
-    if (qos == 2 || (facts & SESSION_FACT_CONNECTED) == 0)
+    if (wanted->qos == 2 || (facts & SESSION_FACT_CONNECTED) == 0)
         found->urgent = true;
 }
 
 /* A member of a shared subscription: one that can be sent to now, else one that is connected, else
- * one that is stored; from a random start, so that no counter is shared. */
+ * one that is stored, and one with room before any without; from a random start, so that no counter
+ * is shared. NULL: nobody is there or comes back. */
 static const struct subscriber *pick_member(struct worker *worker, const struct route_group *group,
                                             uint8_t message_qos)
 {
+    enum { BEST = 6, WITHOUT_ROOM = 3 };
     const struct subscriber *best = NULL;
     int best_rank = 0;
     uint32_t start = (uint32_t)(worker_random(worker) % group->count);
-    for (uint32_t i = 0; i < group->count && best_rank < 3; i++) {
+    for (uint32_t i = 0; i < group->count && best_rank < BEST; i++) {
         const struct subscriber *member = &group->members[(start + i) % group->count];
-        uint8_t facts = session_facts(member->session);
-        if (message_qos == 0 || (member->options & 3) == 0)
-            facts &= (uint8_t)~SESSION_FACT_FULL; /* does not concern QoS 0 */
-        int rank = (facts & SESSION_FACT_FULL) != 0        ? 0
-                   : (facts & SESSION_FACT_QUOTA) != 0     ? 3
-                   : (facts & SESSION_FACT_CONNECTED) != 0 ? 2
-                   : (facts & SESSION_FACT_STORED) != 0    ? 1
+        const struct session *session = member->session;
+        uint8_t facts = session_facts(session);
+        int rank = (facts & SESSION_FACT_QUOTA) != 0       ? BEST
+                   : (facts & SESSION_FACT_CONNECTED) != 0 ? BEST - 1
+                   : (facts & SESSION_FACT_STORED) != 0    ? BEST - 2
                                                            : 0;
+        bool full = (facts & SESSION_FACT_NEAR) != 0 && !room_is_left(&session->room);
+        if (rank > 0 && full && message_qos > 0 && (member->options & 3) > 0)
+            rank -= WITHOUT_ROOM;
         if (rank > best_rank) {
             best = member;
             best_rank = rank;
@@ -110,8 +154,7 @@ static bool is_owed(const struct worker *worker, const struct collection *found,
  * of one number: what was just collected for it gets a number of its own. */
 static void set_apart(struct worker *worker, struct collection *found)
 {
-    struct dispatch *extra = malloc(sizeof *extra + sizeof extra->deliveries[0]);
-    CHECK(extra != NULL);
+    struct dispatch *extra = memory_take(sizeof *extra + sizeof extra->deliveries[0]);
     *extra = (struct dispatch){.extras = found->extras, .count = 1};
     extra->deliveries[0] = worker->deliveries[--found->count];
     found->owed_count--;
@@ -122,20 +165,31 @@ static void collect_member(struct worker *worker, struct collection *found,
                            const struct route_group *group, const struct store_message *message)
 {
     const struct subscriber *member = pick_member(worker, group, message->qos);
-    if (member == NULL) { /* every member's queue is full */
-        counter_add(&worker->counters.dropped[DROP_QUEUE_FULL], 1);
-        found->full++;
+    if (member == NULL)
         return;
-    }
     uint8_t granted = member->options & 3;
-    uint8_t qos = message->qos < granted ? message->qos : granted;
+    /* A copy of its own, at its QoS [MQTT-4.8.2-3], with its identifier [MQTT-3.3.4-5]. */
+    struct delivery wanted = {
+        .session = member->session,
+        .incarnation = member->incarnation,
+        .group = member->group,
+        .qos = message->qos < granted ? message->qos : granted,
+        .retain = (member->options & 8) != 0 && message->retain,
+    };
     bool owed_already = is_owed(worker, found, member->incarnation);
     uint32_t owed_before = found->owed_count;
-    collect_one(worker, found, member->session, member->incarnation, qos,
-                (member->options & 8) != 0 && message->retain, member->group,
-                &member->subscription_identifier, member->subscription_identifier != 0);
+    collect_one(worker, found, message, &wanted, &member->subscription_identifier,
+                member->subscription_identifier != 0);
     if (owed_already && found->owed_count > owed_before)
         set_apart(worker, found);
+}
+
+/* The publisher's own session, which lives here. */
+static void note_no_local(struct worker *worker, const struct session *publisher,
+                          const struct store_message *message)
+{
+    recorder_add(worker, publisher, RECORDER_NO_LOCAL, 0, 0, 0);
+    recorder_name_topic(worker, publisher, message->topic);
 }
 
 /* Fills the scratch with everyone the message is for. False: no memory. */
@@ -143,7 +197,7 @@ bool dispatch_collect(struct worker *worker, const struct store_message *message
                       struct collection *out)
 {
     *out = (struct collection){0};
-    const struct route *route = route_find(worker->routes, message->topic);
+    const struct route *route = route_find(worker->routes, message->topic); /* [MQTT-3.3.2-3] */
     if (route == NULL || !scratch_reserve(worker, route->target_count + route->group_count))
         return false;
     out->version = route->version;
@@ -151,14 +205,22 @@ bool dispatch_collect(struct worker *worker, const struct store_message *message
         const struct route_target *target = &route->targets[i];
         struct route_target mine;
         if (target->has_no_local && target->incarnation == message->publisher) {
-            if (!route_target_without_no_local(worker->routes, route, target, &mine))
+            if (!route_target_without_no_local(worker->routes, route, target, &mine)) {
+                note_no_local(worker, target->session, message);
                 continue; /* [MQTT-3.8.3-3] */
+            }
             target = &mine;
         }
-        collect_one(worker, out, target->session, target->incarnation,
-                    message->qos < target->qos ? message->qos : target->qos,
-                    target->retain_as_published && message->retain, 0,
-                    target->subscription_identifiers, target->subscription_identifier_count);
+        /* QoS [MQTT-3.8.4-8] [MQTT-3.3.4-2], RETAIN [MQTT-3.3.1-12] [MQTT-3.3.1-13], identifiers
+         * [MQTT-3.3.4-3] [MQTT-3.3.4-4]. */
+        struct delivery wanted = {
+            .session = target->session,
+            .incarnation = target->incarnation,
+            .qos = message->qos < target->qos ? message->qos : target->qos,
+            .retain = target->retain_as_published && message->retain,
+        };
+        collect_one(worker, out, message, &wanted, target->subscription_identifiers,
+                    target->subscription_identifier_count);
     }
     for (uint32_t i = 0; i < route->group_count; i++) {
         if (route->groups[i].count > 0)
@@ -167,11 +229,27 @@ bool dispatch_collect(struct worker *worker, const struct store_message *message
     return true;
 }
 
-void dispatch_abandon(struct worker *worker, struct collection *found)
+static void abandon_extras(struct collection *found, const struct store_message *message)
 {
-    for (uint32_t i = 0; i < found->count; i++)
-        identifiers_fini(&worker->deliveries[i].identifiers);
+    for (struct dispatch *extra = found->extras; extra != NULL; extra = extra->extras) {
+        delivery_fini(&extra->deliveries[0], message);
+        extra->count = 0;
+    }
     dispatch_free(found->extras);
+    found->extras = NULL;
+}
+
+void dispatch_abandon(struct worker *worker, struct message *message, struct collection *found)
+{
+    uint32_t refused = 0;
+    for (uint32_t i = 0; i < found->count; i++) {
+        if (worker->deliveries[i].refused)
+            worker->deliveries[refused++] = worker->deliveries[i];
+        else
+            delivery_fini(&worker->deliveries[i], &message->stored);
+    }
+    abandon_extras(found, &message->stored);
+    dispatch_run(worker, message, worker->deliveries, refused);
     *found = (struct collection){0};
 }
 
@@ -181,7 +259,21 @@ static enum store_retained retained_change(const struct store_message *message)
 {
     if (!message->retain)
         return STORE_RETAINED_NONE;
+    /* [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] */
     return message->payload.size > 0 ? STORE_RETAINED_SET : STORE_RETAINED_DELETE;
+}
+
+/* The batch for a message that is to be retained: with a number above those of all copies that have
+ * been made of what it replaces, so that a restart does not turn them round. */
+static struct store_batch *claim(struct worker *worker, struct message *message)
+{
+    struct retained *retained = worker->broker->retained;
+    struct store_batch *batch = worker_batch(worker);
+    while (!retained_claim(retained, message, store_batch_next_number(batch))) {
+        worker_submit(worker);
+        batch = worker_batch(worker);
+    }
+    return batch;
 }
 
 /* One publish, one delta, in `batch` or in the turn's. True when there was something to record. */
@@ -210,7 +302,9 @@ static bool record_in(struct store_batch *batch, struct worker *worker, struct m
 #endif
     message_hold(message, 1); /* until the store has written it */
     worker_recorded(worker, message);
-    store_batch_message(batch != NULL ? batch : worker_batch(worker), &publish);
+    if (batch == NULL)
+        batch = retained != STORE_RETAINED_NONE ? claim(worker, message) : worker_batch(worker);
+    store_batch_message(batch, &publish);
     return true;
 }
 
@@ -221,7 +315,6 @@ static void record_extras(struct worker *worker, const struct message *message,
     struct store_batch *batch = worker->batch;
     for (struct dispatch *extra = found->extras; extra != NULL; extra = extra->extras) {
         extra->message = message_copy(&message->stored);
-        CHECK(extra->message != NULL);
         extra->message->stored.retain = false; /* the retained set gets the first */
         worker->owed[0] = owed_of(&extra->deliveries[0]);
         struct collection one = {.count = 1, .owed_count = 1, .urgent = found->urgent};
@@ -244,9 +337,15 @@ void dispatch_deliver(struct worker *worker, struct message *message, struct del
         struct delivery *delivery = &deliveries[i];
 #ifndef SEEDED_BUG_SUCCESSOR_DELIVERY
         if (delivery->session->incarnation != delivery->incarnation) {
-            identifiers_fini(&delivery->identifiers); /* ended since it was routed */
-            if (delivery->group != 0 && deliveries != worker->deliveries)
-                dispatch_move(worker, NULL, message, delivery->group, false);
+            delivery_fini(delivery, &message->stored); /* ended since it was routed */
+#ifndef SEEDED_BUG_REFUSED_MOVED
+            if (delivery->refused)
+                continue; /* its publisher was told, and may publish it again */
+#endif
+            bool moved = delivery->group != 0 && deliveries != worker->deliveries &&
+                         dispatch_move(worker, NULL, message, delivery->group, false);
+            if (!moved && delivery->qos > 0)
+                drop_unnamed(worker, DROP_SESSION_ENDED);
             continue;
         }
 #endif
@@ -281,68 +380,17 @@ void dispatch_free(struct dispatch *dispatch)
     }
 }
 
-static bool delivered_to(const struct delivery *deliveries, uint32_t count, uint64_t incarnation)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (deliveries[i].incarnation == incarnation)
-            return true;
-    }
-    return false;
-}
-
-/* While the message waited for the disk others have subscribed, and may have read the retained
- * messages: they get a copy recorded on its own. Returns the version of the index as of which
- * nobody is left out. */
-static uint64_t deliver_missed(struct worker *worker, struct message *message,
-                               const struct delivery *routed, uint32_t routed_count,
-                               uint64_t version)
-{
-    struct collection found;
-    if (!dispatch_collect(worker, &message->stored, &found))
-        return version;
-    dispatch_free(found.extras); /* shared subscriptions get no retained messages */
-    found.extras = NULL;
-    struct message *copy = message_copy(&message->stored);
-    uint32_t kept = 0, owed = 0;
-    for (uint32_t i = 0; i < found.count; i++) {
-        struct delivery *delivery = &worker->deliveries[i];
-        if (copy == NULL || delivery->group != 0 ||
-            delivered_to(routed, routed_count, delivery->incarnation)) {
-            identifiers_fini(&delivery->identifiers);
-            continue;
-        }
-        worker->deliveries[kept] = *delivery;
-        if (delivery->owed)
-            worker->owed[owed++] = owed_of(&worker->deliveries[kept]);
-        kept++;
-    }
-    if (copy == NULL)
-        return version;
-    found.count = kept;
-    found.owed_count = owed;
-    copy->stored.retain = false; /* the retained set has it already */
-    dispatch_record(worker, copy, &found, 0, 0);
-    copy->stored.retain = true;
-    dispatch_run(worker, copy, worker->deliveries, kept);
-    message_drop(copy, 1);
-    return found.version;
-}
-
 /* Makes it the retained message of its topic, with the version of the index that tells subscribers
- * whether they get it live (rule 10, docs/ordering.md). One that is older than what the topic has
- * by now is nobody's retained message any more. */
-static void retain(struct worker *worker, struct message *message, uint64_t version,
-                   const struct delivery *routed, uint32_t routed_count)
+ * whether they get it live (rule 10, docs/ordering.md). */
+static void retain(struct worker *worker, struct message *message, uint64_t version)
 {
-    const struct broker *broker = worker->broker;
-    bool waited = topic_index_version(broker->index) != version;
-#ifdef SEEDED_BUG_MISSED_BY_RETAINED
-    waited = false;
-#endif
-    if (waited && retained_number(broker->retained, message->stored.topic) < message->stored.number)
-        version = deliver_missed(worker, message, routed, routed_count, version);
     message->routed_version = version;
-    if (retained_set(broker->retained, message) != STATUS_OK)
+    enum status status = retained_set(worker->broker->retained, message);
+    if (status != STATUS_OK) {
+        memory_use_reserve();
+        status = retained_set(worker->broker->retained, message);
+    }
+    if (status != STATUS_OK)
         log_line(LOG_ERROR, "out of memory: a retained message is in the store only, until the "
                             "next start");
 }
@@ -351,8 +399,7 @@ struct dispatch *dispatch_new(const struct worker *worker, struct message *messa
                               const struct collection *found)
 {
     struct dispatch *dispatch =
-        malloc(sizeof *dispatch + found->count * sizeof dispatch->deliveries[0]);
-    CHECK(dispatch != NULL); /* it is recorded: forgetting it would lose it until a restart */
+        memory_take(sizeof *dispatch + found->count * sizeof dispatch->deliveries[0]);
     message_hold(message, 1);
     dispatch->message = message;
     dispatch->version = found->version;
@@ -371,8 +418,8 @@ void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch)
     uint32_t count = dispatch->count;
     dispatch->count = 0; /* the identifiers go with the deliveries */
     dispatch_run(worker, message, dispatch->deliveries, count);
-    if (message->stored.retain)
-        retain(worker, message, dispatch->version, dispatch->deliveries, count);
+    if (message->stored.retain) /* [MQTT-3.3.1-8] */
+        retain(worker, message, dispatch->version);
     dispatch_extras(worker, dispatch->extras);
     dispatch->extras = NULL;
     dispatch_free(dispatch);
@@ -388,15 +435,98 @@ void dispatch_extras(struct worker *worker, struct dispatch *extras)
     }
 }
 
-void dispatch_message(struct worker *worker, struct message *message)
+bool dispatch_may_retain(const struct worker *worker, const struct store_message *message)
+{
+    const struct config_mqtt *mqtt = &worker->broker->config->mqtt;
+    if (!message->retain || message->payload.size == 0 ||
+        (mqtt->max_retained_messages == 0 && mqtt->max_retained_bytes == 0))
+        return true;
+    const struct retained *retained = worker->broker->retained;
+    struct retained_usage usage = retained_usage(retained);
+    bool full =
+        (mqtt->max_retained_messages > 0 && usage.messages >= mqtt->max_retained_messages) ||
+        (mqtt->max_retained_bytes > 0 && usage.bytes >= mqtt->max_retained_bytes);
+    return !full || retained_has(retained, message->topic);
+}
+
+/* In the batch of the message, however full: a kill finds the Will Message published and forgotten,
+ * or neither [MQTT-3.1.2-10]. */
+static void record_forgotten(struct worker *worker, struct session *session)
+{
+#ifdef SEEDED_BUG_WILL_KEPT
+    worker_submit(worker);
+#endif
+    session_write(session, worker->batch != NULL ? worker->batch : worker_batch(worker));
+}
+
+/* Nobody gets it before it is forgotten: a kill would have it published again, and at QoS 0 it must
+ * not come twice. */
+static void carry_out_forgotten(struct worker *worker, struct session *session,
+                                struct dispatch *dispatch)
+{
+    struct waiting_entry entry = {
+        .lsn = worker_lsn(worker),
+        .session = session,
+        .incarnation = session->incarnation,
+        .data = dispatch,
+        .kind = WAITING_WILL,
+    };
+    waiting_push(worker, &entry);
+}
+
+void dispatch_will(struct worker *worker, struct session *session, struct message *message)
 {
     struct collection found;
-    if (!dispatch_collect(worker, &message->stored, &found)) {
-        log_line(LOG_ERROR, "out of memory: a message is not delivered");
-        return;
+    bool collected = dispatch_collect(worker, &message->stored, &found);
+    if (!collected) {
+        memory_use_reserve();
+        collected = dispatch_collect(worker, &message->stored, &found);
     }
+    CHECK(collected); /* or it would be forgotten: the next start publishes it */
     dispatch_record(worker, message, &found, 0, 0);
+    struct dispatch *dispatch = dispatch_new(worker, message, &found);
+    if (session->has_row) {
+        record_forgotten(worker, session);
+#ifndef SEEDED_BUG_WILL_EARLY
+        carry_out_forgotten(worker, session, dispatch);
+        return;
+#endif
+    }
+    dispatch_carry_out(worker, dispatch);
+}
+
+static uint8_t refusal_for_operator(const struct worker *worker, const struct message *message,
+                                    const struct collection *found)
+{
+    const struct store_message *stored = &message->stored;
+    bool stores = stored->qos > 0 && (found->owed_count > 0 || stored->retain);
+    if (found->refused > 0 && stored->qos > 0 &&
+        worker->broker->config->mqtt.queue_full_policy == QUEUE_FULL_REJECT)
+        return REASON_QUOTA_EXCEEDED;
+    if (stores && (!dispatch_store_has_room(worker) ||
+                   store_health(worker->broker->store) != STORE_HEALTH_OK))
+        return REASON_QUOTA_EXCEEDED;
+    return dispatch_may_retain(worker, stored) ? REASON_SUCCESS : REASON_QUOTA_EXCEEDED;
+}
+
+uint8_t dispatch_for_operator(struct worker *worker, struct message *message, uint64_t *out_lsn,
+                              uint32_t *out_count)
+{
+    struct collection found;
+    *out_lsn = *out_count = 0;
+    message->stored.received_at_ms = worker->store_now_ms;
+    if (memory_is_low() || !dispatch_collect(worker, &message->stored, &found))
+        return REASON_SERVER_BUSY;
+    uint8_t reason = refusal_for_operator(worker, message, &found);
+    if (reason != REASON_SUCCESS) {
+        dispatch_abandon(worker, message, &found);
+        return reason;
+    }
+    *out_count = found.count - found.refused;
+    if (dispatch_record(worker, message, &found, 0, 0))
+        *out_lsn = worker_lsn(worker);
     dispatch_carry_out(worker, dispatch_new(worker, message, &found));
+    return REASON_SUCCESS;
 }
 
 void dispatch_volatile(struct worker *worker, struct message *message)
@@ -411,6 +541,11 @@ void dispatch_volatile(struct worker *worker, struct message *message)
 void dispatch_retained_to(struct worker *worker, struct session *session, struct message *retained,
                           uint8_t qos, bool retain, uint32_t subscription_identifier)
 {
+    if (session->connection != NULL &&
+        !permission_to_receive(session->connection, retained->stored.topic)) {
+        drop_unnamed(worker, DROP_NOT_READABLE);
+        return;
+    }
     if (qos > retained->stored.qos)
         qos = retained->stored.qos;
     struct delivery delivery = {
@@ -427,12 +562,18 @@ void dispatch_retained_to(struct worker *worker, struct session *session, struct
         return;
     }
     /* What it is owed gets a number and a body of its own: the retained message may be replaced. */
-    struct message *copy = message_copy(&retained->stored);
-    if (copy == NULL) {
+    struct store_batch *batch = worker_batch(worker);
+    uint64_t claimed;
+    if (!retained_copy(worker->broker->retained, retained, store_batch_next_number(batch),
+                       &claimed)) {
+        /* What replaces it comes as a live one; what is recorded from here on says that it has been
+         * asked for, and so stands behind that. */
+        if (store_number_lsn(claimed) > store_batch_lsn(batch))
+            worker_submit(worker);
         identifiers_fini(&delivery.identifiers);
-        worker_drop(worker, session, DROP_QUEUE_FULL);
         return;
     }
+    struct message *copy = message_copy(&retained->stored);
     struct store_owed owed = {
         .incarnation = session->incarnation,
         .qos = qos,
@@ -444,7 +585,7 @@ void dispatch_retained_to(struct worker *worker, struct session *session, struct
         .message = &copy->stored, .owed = &owed, .owed_count = 1, .urgent = true, .cookie = copy};
     message_hold(copy, 1);
     worker_recorded(worker, copy);
-    store_batch_message(worker_batch(worker), &publish);
+    store_batch_message(batch, &publish);
     outbound_deliver(worker, session, copy, &delivery);
     message_drop(copy, 1);
 }
@@ -457,17 +598,14 @@ bool dispatch_move(struct worker *worker, const struct session *from, struct mes
     const struct route *route = route_find(worker->routes, message->stored.topic);
     if (route == NULL || !scratch_reserve(worker, 1))
         return false;
-    struct collection found = {0};
+    struct collection found = {.moves = true};
     for (uint32_t i = 0; i < route->group_count; i++) {
         if (route->groups[i].count > 0 && route->groups[i].members[0].group == group)
             collect_member(worker, &found, &route->groups[i], &message->stored);
     }
-    struct message *copy = found.count > 0 ? message_copy(&message->stored) : NULL;
-    if (copy == NULL) {
-        if (found.count > 0)
-            identifiers_fini(&worker->deliveries[0].identifiers);
+    if (found.count == 0)
         return false;
-    }
+    struct message *copy = message_copy(&message->stored);
     copy->stored.retain = false; /* the retained set has it already */
     /* One batch, so one transaction: it is owed to one of them, always. */
     struct store_batch *batch = worker_batch(worker);

@@ -11,8 +11,8 @@ struct session;
 /* What dispatch_collect() found, in the worker's scratch. */
 struct collection {
     uint32_t count, owed_count;
-    uint32_t refused; /* of `count`: for sessions without room, to be told so */
-    uint32_t full;    /* sessions whose queue has no room (rule 22) */
+    uint32_t refused; /* of `count`: for sessions without room (rule 22), to be told so */
+    bool moves;       /* it was promised to a session: another has to take it, full or not */
     bool urgent;
     uint64_t version;        /* of the topic index as of which it was found */
     struct dispatch *extras; /* further copies for the same sessions, by shared subscriptions */
@@ -21,8 +21,8 @@ struct collection {
 /* Fills the worker's scratch with everyone the message is for. False: no memory. */
 bool dispatch_collect(struct worker *worker, const struct store_message *message,
                       struct collection *out);
-/* Forgets what was collected. */
-void dispatch_abandon(struct worker *worker, struct collection *found);
+/* Nobody gets it. Sessions without room are told, so that they count it. */
+void dispatch_abandon(struct worker *worker, struct message *message, struct collection *found);
 /* One publish, one delta in the turn's batch, with the inbound QoS 2 identifier of a stored
  * publisher (0: none). True when there was something to record. */
 bool dispatch_record(struct worker *worker, struct message *message, const struct collection *found,
@@ -51,12 +51,25 @@ void dispatch_carry_out(struct worker *worker, struct dispatch *dispatch);
 void dispatch_extras(struct worker *worker, struct dispatch *extras);
 void dispatch_free(struct dispatch *dispatch);
 
-/* Publishes a message of the broker's own or a Will Message: records, routes, delivers. Its
- * `stored` fields but the number are set. */
-void dispatch_message(struct worker *worker, struct message *message);
+/* Whether the store takes one more message of anybody. */
+bool dispatch_store_has_room(const struct worker *worker);
 
-/* The same for what the broker says of itself: retained, never stored. QoS 0 only. */
+/* False: it would be one more retained message than there may be. A topic that has one may always
+ * replace it, so that none gets stale. */
+bool dispatch_may_retain(const struct worker *worker, const struct store_message *message);
+
+/* Publishes the Will Message of a session, which has it no more: records both as one, routes,
+ * delivers. The `stored` fields of the message but the number are set. */
+void dispatch_will(struct worker *worker, struct session *session, struct message *message);
+
+/* Publishes what the broker says of itself: retained, never stored. QoS 0 only. */
 void dispatch_volatile(struct worker *worker, struct message *message);
+
+/* Publishes for an operator what dispatch_will() takes. Returns a Reason Code: 0, or why nobody
+ * gets it. `*out_lsn`: it cannot be lost any more when that is durable; 0: nothing of it is stored.
+ * `*out_count`: sessions that it is for. */
+uint8_t dispatch_for_operator(struct worker *worker, struct message *message, uint64_t *out_lsn,
+                              uint32_t *out_count);
 
 /* Delivers one retained message to one session because of a new subscription. */
 void dispatch_retained_to(struct worker *worker, struct session *session, struct message *retained,

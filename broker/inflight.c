@@ -3,57 +3,92 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 
-uint32_t inflight_take(struct outbound *outbound)
+enum { FEWEST = 4, MOST = 65536 }; /* slots; with MOST every identifier has its own */
+
+static struct inflight *slot_of(const struct outbound *outbound, uint16_t packet_identifier)
 {
-    if (outbound->inflight_count == outbound->inflight_capacity) {
-        uint32_t capacity = outbound->inflight_capacity > 0 ? outbound->inflight_capacity * 2 : 4;
-        struct inflight *slots = realloc(outbound->inflight, capacity * sizeof *slots);
-        if (slots == NULL)
-            return INFLIGHT_NO_SLOT;
-        for (uint32_t i = capacity; i-- > outbound->inflight_capacity;) {
-            slots[i] = (struct inflight){.next_free = outbound->inflight_free};
-            outbound->inflight_free = i;
-        }
-        outbound->inflight = slots;
-        outbound->inflight_capacity = capacity;
+    return &outbound->inflight[packet_identifier & (outbound->inflight_capacity - 1)];
+}
+
+/* For so many: an eighth of the slots stays free, so that the next free one is eight steps away on
+ * average at most, whatever is acknowledged first. */
+static bool is_narrow(const struct outbound *outbound, uint32_t count)
+{
+    return count * 8 > outbound->inflight_capacity * 7;
+}
+
+/* Identifiers that differ modulo n differ modulo 2 n. */
+static void grow(struct outbound *outbound)
+{
+    struct inflight *before = outbound->inflight;
+    uint32_t count = outbound->inflight_capacity;
+    CHECK(count < MOST);
+    outbound->inflight_capacity = count > 0 ? count * 2 : FEWEST;
+    while (count == 0 && is_narrow(outbound, outbound->inflight_most)) /* as many as last time */
+        outbound->inflight_capacity *= 2;
+    outbound->inflight = memory_take_zeroed(outbound->inflight_capacity, sizeof *before);
+    for (uint32_t i = 0; i < count; i++) {
+        if (before[i].packet_identifier != 0)
+            *slot_of(outbound, before[i].packet_identifier) = before[i];
     }
-    uint32_t slot = outbound->inflight_free;
-    outbound->inflight_free = outbound->inflight[slot].next_free;
-    outbound->inflight_count++;
-    return slot;
+    if (count == 0)
+        outbound->inflight_most = 0;
+    free(before);
+}
+
+static void make_room(struct outbound *outbound)
+{
+    if (is_narrow(outbound, outbound->inflight_count + 1))
+        grow(outbound);
+}
+
+static struct inflight *take(struct outbound *outbound, uint16_t packet_identifier)
+{
+    struct inflight *exchange = slot_of(outbound, packet_identifier);
+    CHECK(packet_identifier != 0 && exchange->packet_identifier == 0);
+    exchange->packet_identifier = packet_identifier;
+    if (++outbound->inflight_count > outbound->inflight_most)
+        outbound->inflight_most = outbound->inflight_count;
+    return exchange;
+}
+
+struct inflight *inflight_begin(struct outbound *outbound)
+{
+    make_room(outbound);
+#ifdef SEEDED_BUG_IDENTIFIER_REUSED
+    outbound->last_identifier = outbound->last_identifier % 4 + 1;
+    return take(outbound, outbound->last_identifier);
+#endif
+    uint16_t next = outbound->last_identifier;
+    do {
+        next++;
+    } while (next == 0 || slot_of(outbound, next)->packet_identifier != 0);
+    outbound->last_identifier = next;
+    return take(outbound, next);
+}
+
+struct inflight *inflight_restore(struct outbound *outbound, uint16_t packet_identifier)
+{
+    make_room(outbound);
+    while (slot_of(outbound, packet_identifier)->packet_identifier != 0)
+        grow(outbound);
+    return take(outbound, packet_identifier);
 }
 
 void inflight_free(struct outbound *outbound, struct inflight *exchange)
 {
-    uint32_t slot = (uint32_t)(exchange - outbound->inflight);
-    pid_map_erase(&outbound->by_identifier, exchange->packet_identifier);
     if (exchange->message != NULL)
         message_drop(exchange->message, 1);
     identifiers_fini(&exchange->identifiers);
-    *exchange = (struct inflight){.next_free = outbound->inflight_free};
-    outbound->inflight_free = slot;
-    if (--outbound->inflight_count == 0) {
-        free(outbound->inflight);
-        outbound->inflight = NULL;
-        outbound->inflight_capacity = 0;
-        outbound->inflight_free = INFLIGHT_NO_SLOT;
-    }
+    *exchange = (struct inflight){0};
+    outbound->inflight_count--;
 }
 
-struct inflight *inflight_find(struct outbound *outbound, uint16_t packet_identifier)
+void inflight_fini(struct outbound *outbound)
 {
-    const uint32_t *slot = pid_map_find(&outbound->by_identifier, packet_identifier);
-    return slot != NULL ? &outbound->inflight[*slot] : NULL;
-}
-
-/* A Packet Identifier that no exchange of this session uses [MQTT-2.2.1-4]. */
-uint16_t inflight_unused_identifier(struct outbound *outbound)
-{
-    CHECK(outbound->inflight_count < UINT16_MAX);
-    do {
-        if (++outbound->last_identifier == 0)
-            outbound->last_identifier = 1;
-    } while (pid_map_find(&outbound->by_identifier, outbound->last_identifier) != NULL);
-    return outbound->last_identifier;
+    free(outbound->inflight);
+    outbound->inflight = NULL;
+    outbound->inflight_capacity = 0;
 }

@@ -11,32 +11,36 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/activation.h"
+#include "broker/address.h"
 #include "broker/connection.h"
+#include "broker/proxied.h"
 #include "broker/worker.h"
-#include "tls/tls.h"
 
 enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64 };
 
-static void address_text(const struct sockaddr *address, socklen_t size, char *out, size_t capacity)
-{
-    char host[INET6_ADDRSTRLEN + 2] = "?", port[8] = "?";
-    getnameinfo(address, size, host, sizeof host, port, sizeof port,
-                NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(out, capacity, address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
-
 static enum status open_one(struct broker *broker, const struct config_listener *config,
-                            struct tls_context *tls, const struct addrinfo *address, char *error,
-                            size_t error_size)
+                            const struct addrinfo *address, char *error, size_t error_size)
 {
+    static const char *const transports[] = {
+        [LISTENER_TCP] = "MQTT",
+        [LISTENER_TLS] = "MQTT over TLS",
+        [LISTENER_WS] = "MQTT over WebSocket",
+        [LISTENER_WSS] = "MQTT over WebSocket over TLS",
+    };
     int on = 1;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = activation_take(address->ai_addr);
+    bool inherited = fd >= 0;
+    /* An ordered, lossless stream of bytes [MQTT-4.2.0-1]. */
+    if (!inherited)
+        fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (address->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted sockets inherit it */
+        if (address->ai_family == AF_INET6 && !inherited)
             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
-    if (fd < 0 || bind(fd, address->ai_addr, address->ai_addrlen) != 0 ||
+    if (fd < 0 || (!inherited && bind(fd, address->ai_addr, address->ai_addrlen) != 0) ||
         listen(fd, BACKLOG) != 0) {
         snprintf(error, error_size, "listener \"%s\": cannot listen on %s: %s", config->name,
                  config->bind, strerror(errno));
@@ -47,21 +51,24 @@ static enum status open_one(struct broker *broker, const struct config_listener 
     struct listener *listener = &broker->listeners[broker->listener_count++];
     listener->config = config;
     listener->fd = fd;
-    listener->tls = tls;
+    listener->inherited = inherited;
     atomic_init(&listener->connections, 0);
+    TRY(proxied_open(listener));
     struct sockaddr_storage bound;
     socklen_t bound_size = sizeof bound;
-    char text[64] = "?";
-    if (getsockname(fd, (struct sockaddr *)&bound, &bound_size) == 0)
-        address_text((struct sockaddr *)&bound, bound_size, text, sizeof text);
-    log_line(LOG_NOTICE, "listener \"%s\": %s on %s%s", config->name,
-             tls != NULL ? "MQTT over TLS" : "MQTT", text,
+    char text[ADDRESS_TEXT_SIZE] = "?";
+    if (getsockname(fd, (struct sockaddr *)&bound, &bound_size) == 0) {
+        struct address here = address_of((const struct sockaddr *)&bound);
+        address_text(&here, text);
+    }
+    log_line(LOG_NOTICE, "listener \"%s\": %s on %s%s%s", config->name,
+             transports[config->transport], text, inherited ? ", a socket that was there" : "",
              config->allow_anonymous ? ", anonymous clients allowed" : "");
     return STATUS_OK;
 }
 
 static enum status open_addresses(struct broker *broker, const struct config_listener *config,
-                                  struct tls_context *tls, char *error, size_t error_size)
+                                  char *error, size_t error_size)
 {
     char port[8];
     snprintf(port, sizeof port, "%u", config->port);
@@ -79,46 +86,13 @@ static enum status open_addresses(struct broker *broker, const struct config_lis
     enum status status = STATUS_OK;
     for (const struct addrinfo *at = addresses; at != NULL && status == STATUS_OK;
          at = at->ai_next) {
-        status = open_one(broker, config, tls, at, error, error_size);
+        status = open_one(broker, config, at, error, error_size);
         /* Every family that the machine has: one without IPv6 is no fault. */
         if (status != STATUS_OK && any && errno == EAFNOSUPPORT)
             status = STATUS_OK;
     }
     freeaddrinfo(addresses);
     return status;
-}
-
-/* NULL for plain TCP. */
-static enum status context_new(const struct config_listener *listener, struct tls_context **out,
-                               char *error, size_t error_size)
-{
-    *out = NULL;
-    if (listener->transport != LISTENER_TLS)
-        return STATUS_OK;
-    struct tls_options options = {
-        .certificate = listener->certificate,
-        .key = listener->key,
-        .ca = listener->ca,
-        .client_certificate = listener->client_certificate,
-        .tls13_only = listener->tls_version == TLS_LOWEST_1_3,
-        .ciphers = listener->ciphers,
-    };
-    char reason[256];
-    enum status status = tls_context_new(&options, out, reason, sizeof reason);
-    if (status != STATUS_OK)
-        snprintf(error, error_size, "listener \"%s\": %s", listener->name, reason);
-    return status;
-}
-
-enum status listeners_check(const struct config *config, char *error, size_t error_size)
-{
-    TRY(tls_init());
-    for (size_t i = 0; i < config->listener_count; i++) {
-        struct tls_context *context;
-        TRY(context_new(&config->listeners[i], &context, error, error_size));
-        tls_context_free(context);
-    }
-    return STATUS_OK;
 }
 
 enum status listeners_open(struct broker *broker, char *error, size_t error_size)
@@ -130,21 +104,16 @@ enum status listeners_open(struct broker *broker, char *error, size_t error_size
         return STATUS_NO_MEMORY;
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *listener = &config->listeners[i];
-        struct tls_context *tls = NULL;
-        TRY(context_new(listener, &tls, error, error_size));
-        TRY(open_addresses(broker, listener, tls, error, error_size));
+        TRY(open_addresses(broker, listener, error, error_size));
     }
     return STATUS_OK;
 }
 
 void listeners_close(struct broker *broker)
 {
-    struct tls_context *last = NULL;
     for (unsigned i = 0; i < broker->listener_count; i++) {
         close(broker->listeners[i].fd);
-        if (broker->listeners[i].tls != last)
-            tls_context_free(broker->listeners[i].tls);
-        last = broker->listeners[i].tls;
+        proxied_close(&broker->listeners[i]);
     }
     free(broker->listeners);
     broker->listeners = NULL;
@@ -167,11 +136,34 @@ static void refuse_with_spare(struct worker *worker, struct listener *listener)
     worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* Nothing is refused: what waits, waits in the system's queue. */
+static bool is_too_fast(struct worker *worker, struct listener *listener)
+{
+    uint32_t limit = listener->config->max_connect_rate;
+#ifdef SEEDED_BUG_ACCEPTED_AT_ONCE
+    limit = 0;
+#endif
+    uint64_t wait_ms = limit > 0 ? rate_wait_ms(&listener->accepts, worker->now_ms) : 0;
+    if (wait_ms > 0)
+        worker_pause_listener(worker, listener, wait_ms);
+    return wait_ms > 0;
+}
+
+static void refuse_untrusted(const struct listener *listener, int fd, const struct address *peer)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    log_line(LOG_NOTICE, "%s: listener \"%s\": not in proxy_from; closed", address_text(peer, text),
+             listener->config->name);
+    close(fd);
+}
+
 void listener_accept(struct worker *worker, struct listener *listener)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
+        if (is_too_fast(worker, listener))
+            return;
         int fd =
             accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
@@ -190,11 +182,14 @@ void listener_accept(struct worker *worker, struct listener *listener)
             close(fd);
             continue;
         }
+        struct address peer = address_of((const struct sockaddr *)&address);
+        if (listener->config->proxy_protocol && !proxied_trusts(listener, &peer)) {
+            refuse_untrusted(listener, fd, &peer);
+            continue;
+        }
+        if (listener->config->max_connect_rate > 0)
+            rate_take(&listener->accepts, listener->config->max_connect_rate, 1, worker->now_ms);
         listener_count(listener, 1);
-        int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        char peer[64];
-        address_text((struct sockaddr *)&address, size, peer, sizeof peer);
         counter_add(&worker->counters.connections_accepted, 1);
         connection_new(worker, listener, fd, peer);
     }

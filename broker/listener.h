@@ -6,8 +6,6 @@
 
 /* Opens the sockets of every configured listener (a host name or "*" may give several). */
 enum status MUST_USE listeners_open(struct broker *broker, char *error, size_t error_size);
-/* Whether certificates and keys can be read and fit, without opening anything. */
-enum status MUST_USE listeners_check(const struct config *config, char *error, size_t error_size);
 void listeners_close(struct broker *broker);
 
 /* Accepts what waits, for this worker. */

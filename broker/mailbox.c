@@ -67,6 +67,13 @@ size_t mailbox_pending(struct mailbox *mailbox)
     return mailbox->posted_seen - atomic_load_explicit(&mailbox->taken, memory_order_relaxed);
 }
 
+size_t mailbox_depth(const struct mailbox *mailbox)
+{
+    /* What was taken is read first: then no more has been taken than posted. */
+    size_t taken = atomic_load_explicit(&mailbox->taken, memory_order_acquire);
+    return atomic_load_explicit(&mailbox->posted, memory_order_relaxed) - taken;
+}
+
 void *mailbox_take(struct mailbox *mailbox)
 {
     size_t taken = atomic_load_explicit(&mailbox->taken, memory_order_relaxed);

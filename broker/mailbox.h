@@ -23,6 +23,9 @@ bool mailbox_post(struct mailbox *mailbox, void *letter);
  * succeed, so a turn can bound itself by what was there when it began. */
 size_t mailbox_pending(struct mailbox *mailbox);
 
+/* Any thread: about how many letters wait, as of some moment. */
+size_t mailbox_depth(const struct mailbox *mailbox);
+
 /* Taker: the oldest letter, or NULL. */
 void *mailbox_take(struct mailbox *mailbox);
 

@@ -3,15 +3,19 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
 #include "broker/inflight.h"
+#include "broker/permission.h"
 #include "broker/session.h"
+#include "broker/transition.h"
 #include "fsm/machines.h"
 
 enum {
-    INFLIGHT_MAX = 32768, /* half of all identifiers: a free one is found quickly */
-    UNSTORED_BYTES = 16 * 1024 * 1024,
+    INFLIGHT_MAX = 32768,     /* half of all identifiers: a free one is found quickly */
+    INFLIGHT_LARGE_MAX = 100, /* beyond so many in flight large messages wait */
+    LARGE_BYTES = 16 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* queued messages wait above this much unsent output */
 };
 
@@ -31,6 +35,14 @@ uint64_t outbound_count(const struct outbound *outbound)
            outbound->queue.count + outbound->inflight_count;
 }
 
+uint64_t outbound_undelivered(const struct outbound *outbound)
+{
+    uint64_t count = outbound_count(outbound) - outbound->inflight_count;
+    for (uint32_t i = 0; i < outbound->inflight_capacity; i++)
+        count += outbound->inflight[i].message != NULL;
+    return count;
+}
+
 /* ---- Sending ---- */
 
 static void settle_row(struct worker *worker, const struct session *session, bool owed,
@@ -43,7 +55,7 @@ static void settle_row(struct worker *worker, const struct session *session, boo
 static void queued_drop(struct worker *worker, struct session *session, struct queued *entry,
                         enum drop_reason reason)
 {
-    worker_drop(worker, session, reason);
+    drop_message(worker, session, reason, entry->message);
     settle_row(worker, session, entry->owed, entry->message->stored.number);
     message_drop(entry->message, 1);
     identifiers_fini(&entry->identifiers);
@@ -51,7 +63,17 @@ static void queued_drop(struct worker *worker, struct session *session, struct q
 
 static bool expired(const struct worker *worker, const struct message *message)
 {
+#ifdef SEEDED_BUG_EXPIRED_DELIVERED
+    return false;
+#endif
     return message_expired(message, worker->store_now_ms);
+}
+
+/* Whether it may be told of the message now: what was sent once is sent again without being asked
+ * for. A Client that is away is asked about when it is back. */
+static bool may_receive(const struct session *session, const struct message *message)
+{
+    return permission_to_receive(session->connection, message->stored.topic);
 }
 
 /* What is queued is counted by session, for its limit, and what of it is in memory by worker. */
@@ -70,6 +92,19 @@ static void update_quota_fact(struct session *session)
 {
     session_set_fact(session, SESSION_FACT_QUOTA,
                      session->connection != NULL && session->connection->send_quota > 0);
+}
+
+/* Whether the window is open for it [MQTT-4.9.0-2] [MQTT-3.3.4-9]. What is in flight stays in
+ * memory until its Client acknowledges it, however little of that there is. */
+static inline bool may_start(const struct session *session, const struct message *message)
+{
+    uint32_t inflight = session->outbound.inflight_count;
+    bool many = inflight >= INFLIGHT_LARGE_MAX;
+#ifdef SEEDED_BUG_LARGE_WINDOW
+    many = false;
+#endif
+    return session->connection->send_quota > 0 && inflight < INFLIGHT_MAX &&
+           (!many || message_bytes(message) <= LARGE_BYTES);
 }
 
 static void wait_for_store(struct worker *worker, struct session *session,
@@ -92,40 +127,17 @@ static const struct fsm_machine *machine_of(const struct inflight *exchange)
     return exchange->qos == 2 ? &outbound_qos2_machine : &outbound_qos1_machine;
 }
 
-/* The two machines share these steps; their action constants differ. */
-enum step {
-    STEP_ASSIGN,
-    STEP_TAKE,
-    STEP_FREE,
-    STEP_PUBLISH,
-    STEP_DUP,
-    STEP_RECORD,
-    STEP_PUBREL,
-    STEP_SETTLE
-};
-
-static enum step step_of(const struct inflight *exchange, uint8_t action)
-{
-    static const uint8_t qos1[] = {
-        [OUTBOUND_QOS1_ACTION_ASSIGN] = STEP_ASSIGN,
-        [OUTBOUND_QOS1_ACTION_TAKE_QUOTA] = STEP_TAKE,
-        [OUTBOUND_QOS1_ACTION_FREE_QUOTA] = STEP_FREE,
-        [OUTBOUND_QOS1_ACTION_PUBLISH] = STEP_PUBLISH,
-        [OUTBOUND_QOS1_ACTION_PUBLISH_DUP] = STEP_DUP,
-        [OUTBOUND_QOS1_ACTION_SETTLE] = STEP_SETTLE,
-    };
-    static const uint8_t qos2[] = {
-        [OUTBOUND_QOS2_ACTION_ASSIGN] = STEP_ASSIGN,
-        [OUTBOUND_QOS2_ACTION_TAKE_QUOTA] = STEP_TAKE,
-        [OUTBOUND_QOS2_ACTION_FREE_QUOTA] = STEP_FREE,
-        [OUTBOUND_QOS2_ACTION_PUBLISH] = STEP_PUBLISH,
-        [OUTBOUND_QOS2_ACTION_PUBLISH_DUP] = STEP_DUP,
-        [OUTBOUND_QOS2_ACTION_RECORD_PUBREC] = STEP_RECORD,
-        [OUTBOUND_QOS2_ACTION_PUBREL] = STEP_PUBREL,
-        [OUTBOUND_QOS2_ACTION_SETTLE] = STEP_SETTLE,
-    };
-    return exchange->qos == 2 ? qos2[action] : qos1[action];
-}
+/* The two machines have these actions in common, by number too: QoS 2 has two more. */
+#define IN_COMMON(action)                                                                          \
+    _Static_assert((int)OUTBOUND_QOS1_ACTION_##action == (int)OUTBOUND_QOS2_ACTION_##action,       \
+                   "one action, one number")
+IN_COMMON(ASSIGN);
+IN_COMMON(TAKE_QUOTA);
+IN_COMMON(FREE_QUOTA);
+IN_COMMON(PUBLISH);
+IN_COMMON(PUBLISH_DUP);
+IN_COMMON(SETTLE);
+#undef IN_COMMON
 
 static void exchange_event(struct worker *worker, struct session *session,
                            struct inflight *exchange, uint8_t event);
@@ -165,7 +177,7 @@ static bool send_exchange(struct worker *worker, struct session *session, struct
         exchange->sent_ms = (uint32_t)worker->now_ms;
         return true;
     }
-    worker_drop(worker, session, DROP_TOO_LARGE);
+    drop_message(worker, session, DROP_TOO_LARGE, exchange->message);
     exchange_event(worker, session, exchange, drop_event(exchange));
     return false;
 }
@@ -198,34 +210,38 @@ static void exchange_event(struct worker *worker, struct session *session,
                            struct inflight *exchange, uint8_t event)
 {
     const struct fsm_row *row =
-        fsm_step(machine_of(exchange), &exchange->state, event, session_subject(session));
+        transition_step(worker, session, machine_of(exchange), &exchange->state, event,
+                        exchange->packet_identifier);
+    _Static_assert((int)OUTBOUND_QOS1_EVENT_SEND == (int)OUTBOUND_QOS2_EVENT_SEND, "both are SEND");
+    if (event == OUTBOUND_QOS1_EVENT_SEND)
+        recorder_name_topic(worker, session, exchange->message->stored.topic);
     bool settled = false;
     for (unsigned i = 0; i < row->step_count; i++) {
-        switch (step_of(exchange, row->steps[i])) {
-        case STEP_ASSIGN:
+        switch (row->steps[i]) {
+        case OUTBOUND_QOS2_ACTION_ASSIGN:
             assign(worker, session, exchange);
             break;
-        case STEP_TAKE:
+        case OUTBOUND_QOS2_ACTION_TAKE_QUOTA:
             quota_take(session, exchange);
             break;
-        case STEP_FREE:
+        case OUTBOUND_QOS2_ACTION_FREE_QUOTA:
             quota_free(session, exchange);
             break;
-        case STEP_PUBLISH:
-        case STEP_DUP:
+        case OUTBOUND_QOS2_ACTION_PUBLISH:
+        case OUTBOUND_QOS2_ACTION_PUBLISH_DUP:
             if (!send_exchange(worker, session, exchange,
-                               step_of(exchange, row->steps[i]) == STEP_DUP))
+                               row->steps[i] == OUTBOUND_QOS2_ACTION_PUBLISH_DUP))
                 return;
             break;
-        case STEP_RECORD:
+        case OUTBOUND_QOS2_ACTION_RECORD_PUBREC:
             record_pubrec(worker, session, exchange);
             break;
-        case STEP_PUBREL:
+        case OUTBOUND_QOS2_ACTION_PUBREL:
             connection_send_acknowledgement(session->connection, PACKET_PUBREL,
                                             exchange->packet_identifier, 0, NULL);
             exchange->sent_ms = (uint32_t)worker->now_ms;
             break;
-        case STEP_SETTLE:
+        case OUTBOUND_QOS2_ACTION_SETTLE:
             settle_row(worker, session, exchange->owed, exchange->number);
             settled = true;
             break;
@@ -235,30 +251,17 @@ static void exchange_event(struct worker *worker, struct session *session,
         inflight_free(&session->outbound, exchange);
 }
 
-/* Starts the exchange of a message whose turn has come. False: no memory. */
-static bool start_exchange(struct worker *worker, struct session *session, struct queued *entry)
+/* Starts the exchange of a message whose turn has come. */
+static void start_exchange(struct worker *worker, struct session *session, struct queued *entry)
 {
-    struct outbound *outbound = &session->outbound;
-    uint32_t slot = inflight_take(outbound);
-    if (slot == INFLIGHT_NO_SLOT)
-        return false;
-    struct inflight *exchange = &outbound->inflight[slot];
-    *exchange = (struct inflight){
-        .message = entry->message,
-        .identifiers = entry->identifiers,
-        .number = entry->message->stored.number,
-        .packet_identifier = inflight_unused_identifier(outbound),
-        .qos = entry->qos,
-        .retain = entry->retain,
-        .owed = entry->owed,
-        .group = entry->group,
-    };
-    if (pid_map_put(&outbound->by_identifier, exchange->packet_identifier, slot) != STATUS_OK) {
-        exchange->message = NULL;
-        exchange->identifiers = (struct identifiers){0};
-        inflight_free(outbound, exchange);
-        return false;
-    }
+    struct inflight *exchange = inflight_begin(&session->outbound);
+    exchange->message = entry->message;
+    exchange->identifiers = entry->identifiers;
+    exchange->number = entry->message->stored.number;
+    exchange->qos = entry->qos;
+    exchange->retain = entry->retain;
+    exchange->owed = entry->owed;
+    exchange->group = entry->group;
     if (exchange->qos == 2) {
         bool owed = exchange->owed;
         exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_SEND);
@@ -272,7 +275,6 @@ static bool start_exchange(struct worker *worker, struct session *session, struc
     } else {
         exchange_event(worker, session, exchange, OUTBOUND_QOS1_EVENT_SEND);
     }
-    return true;
 }
 
 bool outbound_can_send(const struct session *session)
@@ -301,7 +303,7 @@ static void resend(struct worker *worker, struct session *session, struct inflig
                             : (uint8_t)OUTBOUND_QOS1_EVENT_SEND);
         return;
     }
-    worker_drop(worker, session, DROP_TOO_LARGE);
+    drop_message(worker, session, DROP_TOO_LARGE, exchange->message);
     exchange_event(worker, session, exchange, drop_event(exchange));
 }
 
@@ -310,7 +312,6 @@ static void pump_resends(struct worker *worker, struct session *session)
     struct outbound *outbound = &session->outbound;
     while (outbound->resend_next < outbound->resend_count && outbound_can_send(session) &&
            session->connection->send_quota > 0) {
-        /* Slots move when the table grows and are reused when it shrinks: by identifier, then. */
         uint16_t packet_identifier = (uint16_t)outbound->resend[outbound->resend_next++];
         struct inflight *exchange = inflight_find(outbound, packet_identifier);
         if (exchange == NULL)
@@ -322,20 +323,6 @@ static void pump_resends(struct worker *worker, struct session *session)
         outbound->resend = NULL;
         outbound->resend_count = outbound->resend_next = 0;
     }
-}
-
-void outbound_update_full(const struct worker *worker, struct session *session)
-{
-    const struct config_mqtt *mqtt = &worker->broker->config->mqtt;
-    const struct outbound *outbound = &session->outbound;
-    uint64_t bytes = mqtt->max_queued_bytes;
-    if (bytes == 0 && !session_is_stored(session)) /* nothing of it can leave memory (rule 24) */
-        bytes = UNSTORED_BYTES;
-    bool full =
-        (mqtt->max_queued_messages > 0 && outbound_count(outbound) >= mqtt->max_queued_messages) ||
-        (bytes > 0 && outbound->queued_bytes >= bytes);
-    if (full != ((session_facts(session) & SESSION_FACT_FULL) != 0))
-        session_set_fact(session, SESSION_FACT_FULL, full);
 }
 
 /* A retained message that waited for the socket at QoS 0 is overtaken by live ones, which do not
@@ -353,29 +340,29 @@ static void send_qos0(struct worker *worker, struct session *session, struct que
     if (!outdated(worker, entry) &&
         connection_send_publish(session->connection, entry->message, 0, false, entry->retain, 0,
                                 &entry->identifiers) != SEND_OK)
-        worker_drop(worker, session, DROP_TOO_LARGE);
+        drop_message(worker, session, DROP_TOO_LARGE, entry->message);
     message_drop(entry->message, 1);
     identifiers_fini(&entry->identifiers);
 }
 
-void outbound_pump(struct worker *worker, struct session *session)
+static void pump_queue(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
-    if (!outbound_can_send(session))
-        return;
-    pump_resends(worker, session);
     while (outbound->resend_count == 0 && outbound_can_send(session)) {
         struct queue *queue = oldest_queue(outbound);
         if (queue == NULL || queue->count == 0)
             break;
         struct queued *head = queue_at(queue, 0);
         if (expired(worker, head->message)) { /* [MQTT-3.3.2-5] */
-            struct queued entry = queue_pop(queue);
-            outbound_count_bytes(worker, outbound, entry.message, false);
-            outbound->qos0_count -= entry.qos == 0;
-            queued_drop(worker, session, &entry, DROP_EXPIRED);
+            outbound_drop_head(worker, session, queue, DROP_EXPIRED);
             continue;
         }
+#ifndef SEEDED_BUG_QUEUED_RIGHT_KEPT
+        if (!may_receive(session, head->message)) {
+            outbound_drop_head(worker, session, queue, DROP_NO_LONGER_AUTHORISED);
+            continue;
+        }
+#endif
         if (head->qos == 0) {
             struct queued entry = queue_pop(queue);
             outbound_count_bytes(worker, outbound, entry.message, false);
@@ -383,20 +370,29 @@ void outbound_pump(struct worker *worker, struct session *session)
             send_qos0(worker, session, &entry);
             continue;
         }
-        if (session->connection->send_quota == 0 || /* [MQTT-4.9.0-2] */
-            outbound->inflight_count >= INFLIGHT_MAX)
+        if (!may_start(session, head->message))
             break;
         struct queued entry = queue_pop(queue);
         outbound_count_bytes(worker, outbound, entry.message, false);
-        if (!start_exchange(worker, session, &entry)) {
-            queued_drop(worker, session, &entry, DROP_NO_MEMORY);
-            break;
-        }
+        start_exchange(worker, session, &entry);
     }
+}
+
+void outbound_pump(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    if (!outbound_can_send(session)) {
+        outbound_update_room(worker, session);
+        return;
+    }
+    pump_resends(worker, session);
+    pump_queue(worker, session);
+    if (outbound->inflight_count == 0) /* behind what takes its place */
+        inflight_fini(outbound);
     if (outbound->paged.count < OUTBOUND_PAGE_MESSAGES / 4 &&
         (outbound->stored_count > 0 || outbound->numbers.count > 0))
         outbound_load(worker, session);
-    outbound_update_full(worker, session);
+    outbound_update_room(worker, session);
 }
 
 /* ---- Deliveries ---- */
@@ -410,6 +406,7 @@ static bool keeps_qos0(const struct worker *worker, const struct session *sessio
             session->connection->state != CONNECTION_STATE_CONNECTED);
 }
 
+/* DUP 0, and forgotten [MQTT-4.3.1-1]. */
 static void deliver_qos0(struct worker *worker, struct session *session,
                          const struct message *message, struct delivery *delivery)
 {
@@ -417,30 +414,35 @@ static void deliver_qos0(struct worker *worker, struct session *session,
     if (connection == NULL || connection->state != CONNECTION_STATE_CONNECTED)
         return;
     if (connection_backlog(connection) > worker->broker->config->mqtt.max_outgoing_buffer) {
-        worker_drop(worker, session, DROP_SLOW_CONSUMER);
+        drop_message(worker, session, DROP_SLOW_CONSUMER, message);
         return;
     }
     if (expired(worker, message))
-        worker_drop(worker, session, DROP_EXPIRED);
+        drop_message(worker, session, DROP_EXPIRED, message);
     else if (connection_send_publish(connection, message, 0, false, delivery->retain, 0,
                                      &delivery->identifiers) != SEND_OK)
-        worker_drop(worker, session, DROP_TOO_LARGE);
+        drop_message(worker, session, DROP_TOO_LARGE, message);
 }
 
-/* A publisher has seen no room in the queue. What has expired in it makes some for the next. */
-static void refuse(struct worker *worker, struct session *session)
+void outbound_drop_head(struct worker *worker, struct session *session, struct queue *queue,
+                        enum drop_reason reason)
 {
     struct outbound *outbound = &session->outbound;
-    worker_drop(worker, session, DROP_QUEUE_FULL);
-    for (uint32_t left = outbound->queue.count; left > 0; left--) {
-        if (!expired(worker, queue_at(&outbound->queue, 0)->message))
-            break;
-        struct queued entry = queue_pop(&outbound->queue);
-        outbound_count_bytes(worker, outbound, entry.message, false);
-        outbound->qos0_count -= entry.qos == 0;
-        queued_drop(worker, session, &entry, DROP_EXPIRED);
-    }
-    outbound_update_full(worker, session);
+    struct queued entry = queue_pop(queue);
+    outbound_count_bytes(worker, outbound, entry.message, false);
+    outbound->qos0_count -= entry.qos == 0;
+    queued_drop(worker, session, &entry, expired(worker, entry.message) ? DROP_EXPIRED : reason);
+}
+
+/* A publisher has got no room in the queue. What has expired in it makes some for the next. */
+static void refuse(struct worker *worker, struct session *session, const struct message *message,
+                   enum drop_reason reason)
+{
+    struct outbound *outbound = &session->outbound;
+    drop_message(worker, session, reason, message);
+    while (outbound->queue.count > 0 && expired(worker, queue_at(&outbound->queue, 0)->message))
+        outbound_drop_head(worker, session, &outbound->queue, DROP_EXPIRED);
+    outbound_update_room(worker, session);
 }
 
 /* A connected Client has more to come than its socket takes now. The count is bounded, because a
@@ -456,15 +458,29 @@ static bool must_wait(const struct worker *worker, const struct session *session
            outbound->queue.count < limit;
 }
 
-void outbound_deliver(struct worker *worker, struct session *session, struct message *message,
-                      struct delivery *delivery)
+/* A filter may match more than its Client may read: that is not for it, and is counted for the
+ * broker alone. */
+static void withhold(struct worker *worker, struct session *session, const struct message *message,
+                     struct delivery *delivery)
+{
+    drop_unnamed(worker, DROP_NOT_READABLE);
+    recorder_add(worker, session, RECORDER_DROP, DROP_NOT_READABLE, 0, 0);
+    recorder_name_topic(worker, session, message->stored.topic);
+    settle_row(worker, session, delivery->owed, message->stored.number);
+    identifiers_fini(&delivery->identifiers);
+}
+
+/* What was promised room is never dropped for want of it: that was the publisher's to see. */
+static void deliver(struct worker *worker, struct session *session, struct message *message,
+                    struct delivery *delivery)
 {
     struct outbound *outbound = &session->outbound;
-    if (delivery->refused) {
-        refuse(worker, session);
-        identifiers_fini(&delivery->identifiers);
+#ifndef SEEDED_BUG_MAY_RECEIVE_ALL
+    if (session->connection != NULL && !may_receive(session, message)) {
+        withhold(worker, session, message, delivery);
         return;
     }
+#endif
     if (delivery->qos == 0 && !keeps_qos0(worker, session) &&
         !(delivery->patient && must_wait(worker, session))) {
         deliver_qos0(worker, session, message, delivery);
@@ -476,26 +492,46 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
     message_hold(message, 1);
     bool idle = outbound->resend_count == 0 && outbound->paged.count == 0 &&
                 oldest_queue(outbound) != NULL && outbound->queue.count == 0;
-    if (idle && outbound_can_send(session) && session->connection->send_quota > 0 &&
-        outbound->inflight_count < INFLIGHT_MAX && !expired(worker, message)) {
-        if (start_exchange(worker, session, &entry))
-            return;
+    if (idle && outbound_can_send(session) && may_start(session, message) &&
+        !expired(worker, message)) {
+        start_exchange(worker, session, &entry);
+        return;
     }
-    outbound_update_full(worker, session);
     if (expired(worker, message)) {
         queued_drop(worker, session, &entry, DROP_EXPIRED);
         return;
     }
-    if ((delivery->qos > 0 && (session_facts(session) & SESSION_FACT_FULL) != 0) ||
-        queue_push(&outbound->queue, &entry) != STATUS_OK) {
+#ifdef SEEDED_BUG_PROMISED_AND_DROPPED
+    outbound_update_room(worker, session);
+    if (delivery->qos > 0 && (session_facts(session) & SESSION_FACT_FULL) != 0) {
         queued_drop(worker, session, &entry, DROP_QUEUE_FULL);
         return;
     }
+#endif
+    queue_push(&outbound->queue, &entry);
     outbound_count_bytes(worker, outbound, message, true);
     outbound->qos0_count += delivery->qos == 0;
-    outbound_update_full(worker, session);
+    if (worker->broker->config->mqtt.queue_full_policy == QUEUE_FULL_DROP_OLDEST)
+        outbound_trim(worker, session);
+    else
+        outbound_update_room(worker, session);
     if (worker->queued_bytes > worker->broker->queue_memory_bytes)
         outbound_page_out(worker, session);
+}
+
+void outbound_deliver(struct worker *worker, struct session *session, struct message *message,
+                      struct delivery *delivery)
+{
+    if (delivery->refused) {
+        refuse(worker, session, message, (enum drop_reason)delivery->refused_for);
+        identifiers_fini(&delivery->identifiers);
+        return;
+    }
+    deliver(worker, session, message, delivery);
+    if (!delivery->reserved)
+        return;
+    outbound_update_room(worker, session); /* first: it is either in the queue or reserved */
+    room_give_back(&session->room, message_bytes(message));
 }
 
 /* ---- What the Client says ---- */
@@ -516,6 +552,8 @@ void outbound_acknowledged(struct worker *worker, struct session *session, enum 
                          "MQTT-4.3.3-3", "acknowledgement does not fit the QoS of its PUBLISH");
         return;
     }
+    if (reason_code >= 0x80 && type != PACKET_PUBCOMP)
+        drop_one(worker, session, DROP_CLIENT_REFUSED);
     if (type == PACKET_PUBACK)
         exchange_event(worker, session, exchange, OUTBOUND_QOS1_EVENT_PUBACK);
     else if (type == PACKET_PUBCOMP)
@@ -524,7 +562,6 @@ void outbound_acknowledged(struct worker *worker, struct session *session, enum 
         exchange_event(worker, session, exchange,
                        reason_code < 0x80 ? OUTBOUND_QOS2_EVENT_PUBREC
                                           : OUTBOUND_QOS2_EVENT_PUBREC_ERROR);
-    outbound_pump(worker, session);
 }
 
 void outbound_stored(struct worker *worker, struct session *session, uint16_t packet_identifier)
@@ -533,91 +570,6 @@ void outbound_stored(struct worker *worker, struct session *session, uint16_t pa
     CHECK(exchange != NULL);
     exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_STORED);
     outbound_pump(worker, session);
-}
-
-void outbound_resend_due(struct worker *worker, struct session *session)
-{
-    struct outbound *outbound = &session->outbound;
-    uint32_t interval_ms = worker->broker->config->sqlite.resend_interval_ms;
-    for (uint32_t i = 0; outbound_can_send(session) && i < outbound->inflight_capacity; i++) {
-        struct inflight *exchange = &outbound->inflight[i];
-        if (exchange->packet_identifier != 0 &&
-            (uint32_t)worker->now_ms - exchange->sent_ms >= interval_ms)
-            exchange_event(worker, session, exchange,
-                           exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_RESEND_DUE
-                                              : (uint8_t)OUTBOUND_QOS1_EVENT_RESEND_DUE);
-    }
-}
-
-/* ---- Shared subscriptions ---- */
-
-static bool of_group(uint32_t group, uint32_t wanted)
-{
-    return group != 0 && (wanted == 0 || group == wanted);
-}
-
-void outbound_leave_group(struct worker *worker, struct session *session, uint32_t group, bool ends)
-{
-    struct outbound *outbound = &session->outbound;
-    /* Oldest first; QoS 2 begun is never given to another [MQTT-4.8.2-5]. */
-    for (uint32_t i = 0; ends && i < outbound->inflight_capacity; i++) {
-        struct inflight *exchange = &outbound->inflight[i];
-        if (exchange->packet_identifier != 0 && exchange->qos == 1 &&
-            of_group(exchange->group, group) &&
-            dispatch_move(worker, session, exchange->message, exchange->group, exchange->owed))
-            exchange->owed = false;
-    }
-    for (uint32_t left = outbound->queue.count; left > 0; left--) {
-        struct queued entry = queue_pop(&outbound->queue);
-        if (of_group(entry.group, group) &&
-            dispatch_move(worker, session, entry.message, entry.group, entry.owed)) {
-            outbound_count_bytes(worker, outbound, entry.message, false);
-            message_drop(entry.message, 1);
-            identifiers_fini(&entry.identifiers);
-        } else {
-            CHECK(queue_push(&outbound->queue, &entry) == STATUS_OK);
-        }
-    }
-}
-
-/* ---- Connections come and go ---- */
-
-/* QoS 0 that waited for the socket does not wait for the Client. */
-static void drop_qos0(struct worker *worker, struct session *session)
-{
-    struct outbound *outbound = &session->outbound;
-    if (outbound->qos0_count == 0 || worker->broker->config->mqtt.queue_qos0_messages)
-        return;
-    for (uint32_t left = outbound->queue.count; left > 0; left--) {
-        struct queued entry = queue_pop(&outbound->queue);
-        if (entry.qos > 0) {
-            CHECK(queue_push(&outbound->queue, &entry) == STATUS_OK);
-            continue;
-        }
-        outbound_count_bytes(worker, outbound, entry.message, false);
-        message_drop(entry.message, 1);
-        identifiers_fini(&entry.identifiers);
-    }
-    outbound->qos0_count = 0;
-}
-
-void outbound_connection_lost(struct worker *worker, struct session *session)
-{
-    struct outbound *outbound = &session->outbound;
-    drop_qos0(worker, session);
-    for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
-        struct inflight *exchange = &outbound->inflight[i];
-        if (exchange->packet_identifier == 0)
-            continue;
-        exchange->counted = false;
-        fsm_step(machine_of(exchange), &exchange->state,
-                 exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_CONNECTION_LOST
-                                    : (uint8_t)OUTBOUND_QOS1_EVENT_CONNECTION_LOST,
-                 session_subject(session));
-    }
-    free(outbound->resend);
-    outbound->resend = NULL;
-    outbound->resend_count = outbound->resend_next = 0;
 }
 
 struct resend_order {
@@ -634,28 +586,132 @@ static int by_sequence(const void *a, const void *b)
     return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
 }
 
+/* All that has an identifier, in the order in which it was sent first [MQTT-4.6.0-6]. Returns how
+ * many; `*out` is the caller's, NULL for none. */
+static uint32_t exchanges_in_order(const struct outbound *outbound, struct resend_order **out)
+{
+    *out = NULL;
+    if (outbound->inflight_count == 0)
+        return 0;
+    uint32_t count = 0;
+    *out = memory_take(outbound->inflight_count * sizeof **out);
+    for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
+        const struct inflight *exchange = &outbound->inflight[i];
+        if (exchange->packet_identifier != 0)
+            (*out)[count++] =
+                (struct resend_order){exchange->sequence, exchange->packet_identifier};
+    }
+    qsort(*out, count, sizeof **out, by_sequence);
+    return count;
+}
+
+void outbound_resend_due(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    uint32_t interval_ms = worker->broker->config->sqlite.resend_interval_ms;
+    struct resend_order *order;
+    uint32_t count = exchanges_in_order(outbound, &order);
+    for (uint32_t i = 0; outbound_can_send(session) && i < count; i++) {
+        struct inflight *exchange = inflight_find(outbound, order[i].packet_identifier);
+        if (exchange != NULL && (uint32_t)worker->now_ms - exchange->sent_ms >= interval_ms)
+            exchange_event(worker, session, exchange,
+                           exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_RESEND_DUE
+                                              : (uint8_t)OUTBOUND_QOS1_EVENT_RESEND_DUE);
+    }
+    free(order);
+}
+
+/* ---- Shared subscriptions ---- */
+
+static bool of_group(uint32_t group, uint32_t wanted)
+{
+    return group != 0 && (wanted == 0 || group == wanted);
+}
+
+void outbound_leave_group(struct worker *worker, struct session *session, uint32_t group, bool ends)
+{
+    struct outbound *outbound = &session->outbound;
+    /* Oldest first; QoS 2 begun is never given to another [MQTT-4.8.2-5], and its own member gets
+     * it on return [MQTT-4.8.2-4]. */
+    for (uint32_t i = 0; ends && i < outbound->inflight_capacity; i++) {
+        struct inflight *exchange = &outbound->inflight[i];
+        if (exchange->packet_identifier != 0 && exchange->qos == 1 &&
+            of_group(exchange->group, group) &&
+            dispatch_move(worker, session, exchange->message, exchange->group, exchange->owed)) {
+            exchange->owed = false;
+            message_drop(exchange->message, 1);
+            exchange->message = NULL;
+        }
+    }
+    for (uint32_t left = outbound->queue.count; left > 0; left--) {
+        struct queued entry = queue_pop(&outbound->queue);
+        if (of_group(entry.group, group) &&
+            dispatch_move(worker, session, entry.message, entry.group, entry.owed)) {
+            outbound_count_bytes(worker, outbound, entry.message, false);
+            message_drop(entry.message, 1);
+            identifiers_fini(&entry.identifiers);
+        } else {
+            queue_push(&outbound->queue, &entry);
+        }
+    }
+}
+
+/* ---- Connections come and go ---- */
+
+/* QoS 0 that waited for the socket does not wait for the Client. */
+static void drop_qos0(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    if (outbound->qos0_count == 0 || worker->broker->config->mqtt.queue_qos0_messages)
+        return;
+    for (uint32_t left = outbound->queue.count; left > 0; left--) {
+        struct queued entry = queue_pop(&outbound->queue);
+        if (entry.qos > 0) {
+            queue_push(&outbound->queue, &entry);
+            continue;
+        }
+        outbound_count_bytes(worker, outbound, entry.message, false);
+        queued_drop(worker, session, &entry, DROP_CLIENT_GONE);
+    }
+    outbound->qos0_count = 0;
+}
+
+void outbound_connection_lost(struct worker *worker, struct session *session)
+{
+    struct outbound *outbound = &session->outbound;
+    drop_qos0(worker, session);
+    for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
+        struct inflight *exchange = &outbound->inflight[i];
+        if (exchange->packet_identifier == 0)
+            continue;
+        exchange->counted = false;
+        transition_step(worker, session, machine_of(exchange), &exchange->state,
+                        exchange->qos == 2 ? (uint8_t)OUTBOUND_QOS2_EVENT_CONNECTION_LOST
+                                           : (uint8_t)OUTBOUND_QOS1_EVENT_CONNECTION_LOST,
+                        exchange->packet_identifier);
+    }
+    if (outbound->inflight_count == 0)
+        inflight_fini(outbound);
+    free(outbound->resend);
+    outbound->resend = NULL;
+    outbound->resend_count = outbound->resend_next = 0;
+    outbound_update_room(worker, session); /* of what the last input had acknowledged */
+}
+
 void outbound_resume(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
     update_quota_fact(session);
-    uint32_t count = 0;
-    struct resend_order *order = NULL;
-    if (outbound->inflight_count > 0) {
-        order = malloc(outbound->inflight_count * sizeof *order);
-        outbound->resend = malloc(outbound->inflight_count * sizeof *outbound->resend);
-        CHECK(order != NULL && outbound->resend != NULL);
-        for (uint32_t i = 0; i < outbound->inflight_capacity; i++) {
-            if (outbound->inflight[i].packet_identifier != 0)
-                order[count++] = (struct resend_order){outbound->inflight[i].sequence,
-                                                       outbound->inflight[i].packet_identifier};
-        }
-        qsort(order, count, sizeof *order, by_sequence);
-    }
+    struct resend_order *order;
+    uint32_t count = exchanges_in_order(outbound, &order);
+    if (count > 0)
+        outbound->resend = memory_take(count * sizeof *outbound->resend);
     outbound->resend_next = 0;
     for (uint32_t i = 0; i < count; i++) {
         outbound->resend[i] = order[i].packet_identifier;
         struct inflight *exchange = inflight_find(outbound, order[i].packet_identifier);
-        if (exchange->qos == 2) /* PUBRELs do not wait for the quota [MQTT-3.3.4-10] */
+        /* PUBRELs [MQTT-4.4.0-1] do not wait for quota [MQTT-3.3.4-10] [MQTT-4.9.0-3]. */
+        if (exchange->qos == 2)
             exchange_event(worker, session, exchange, OUTBOUND_QOS2_EVENT_RESUME);
     }
     outbound->resend_count = count;
@@ -673,6 +729,7 @@ static uint64_t memory_of(const struct queue *queue)
 
 void outbound_fini(struct worker *worker, struct outbound *outbound)
 {
+    outbound_no_longer_near_full(worker, outbound);
     worker->queued_bytes -= memory_of(&outbound->paged) + memory_of(&outbound->queue);
     queue_fini(&outbound->paged);
     queue_fini(&outbound->queue);
@@ -682,8 +739,7 @@ void outbound_fini(struct worker *worker, struct outbound *outbound)
             message_drop(outbound->inflight[i].message, 1);
         identifiers_fini(&outbound->inflight[i].identifiers);
     }
-    free(outbound->inflight);
+    inflight_fini(outbound);
     free(outbound->resend);
-    pid_map_fini(&outbound->by_identifier);
-    *outbound = (struct outbound){.inflight_free = INFLIGHT_NO_SLOT};
+    *outbound = (struct outbound){0};
 }

@@ -26,7 +26,6 @@ struct inflight {
     bool retain;
     bool owed;
     bool counted; /* holds a slot of the send quota on this connection */
-    uint32_t next_free;
     uint32_t group;
     uint32_t sent_ms; /* the worker's clock, cut off: for resend_interval */
 };
@@ -35,18 +34,21 @@ struct outbound {
     struct queue paged;          /* read back from the store: the oldest */
     struct number_queue numbers; /* of this run, paged out: between `paged` and `queue` */
     struct queue queue;
-    struct inflight *inflight;
-    uint32_t inflight_capacity, inflight_free, inflight_count;
-    struct pid_map by_identifier; /* -> index in inflight */
+    struct inflight *inflight; /* by identifier: inflight.h */
+    uint32_t inflight_capacity, inflight_count;
+    uint32_t inflight_most; /* at a time, since there were none */
     uint16_t last_identifier;
     uint64_t next_sequence;
-    uint32_t *resend; /* indexes, in the order of first sending */
+    uint32_t *resend; /* identifiers, in the order of first sending */
     uint32_t resend_count, resend_next;
-    uint64_t stored_count; /* rows of an earlier run that are not in memory yet */
-    uint64_t stored_after; /* the last number that was paged in */
-    bool reading;          /* a page is on its way */
-    uint32_t qos0_count;   /* of `queue` */
-    uint64_t queued_bytes;
+    uint64_t stored_count;  /* rows of an earlier run that are not in memory yet */
+    uint64_t stored_after;  /* the last number that was paged in */
+    bool reading;           /* a page is on its way */
+    bool near_full;         /* said so, and counted */
+    bool trimming;          /* and it is for outbound_trim */
+    uint32_t qos0_count;    /* of `queue` */
+    uint64_t queued_bytes;  /* of what is queued in memory */
+    uint64_t numbers_bytes; /* of `numbers` */
 };
 
 /* Delivers one message (takes the delivery's identifiers, takes no reference of the caller's). */
@@ -54,6 +56,7 @@ void outbound_deliver(struct worker *worker, struct session *session, struct mes
                       struct delivery *delivery);
 /* Sends what quota and socket allow. */
 void outbound_pump(struct worker *worker, struct session *session);
+/* Whoever calls it calls outbound_pump() behind it, once for many. */
 void outbound_acknowledged(struct worker *worker, struct session *session, enum packet_type type,
                            uint16_t packet_identifier, uint8_t reason_code);
 /* The store has what the exchange under this identifier waited for. */
@@ -75,8 +78,21 @@ void outbound_leave_group(struct worker *worker, struct session *session, uint32
                           bool ends);
 
 enum { OUTBOUND_PAGE_MESSAGES = 1000 };
-/* Whether the queue has reached a limit, for publishers to see. */
-void outbound_update_full(const struct worker *worker, struct session *session);
+void outbound_room_init(struct worker *worker);
+/* How much room the queue has, for publishers to see. */
+void outbound_update_room(struct worker *worker, struct session *session);
+void outbound_no_longer_near_full(struct worker *worker, struct outbound *outbound);
+/* Drops the oldest that were not sent, until the queue is within its limits: drop_oldest. Goes on
+ * when outbound_trimmed() has the answer to a read. */
+void outbound_trim(struct worker *worker, struct session *session);
+void outbound_trimmed(struct worker *worker, struct session *session,
+                      const struct store_read *read);
+/* Drops the first of a queue of the session's; one that has expired for that reason. */
+void outbound_drop_head(struct worker *worker, struct session *session, struct queue *queue,
+                        enum drop_reason reason);
+/* For the log: which limit of the queue is reached, and where it stands. */
+void outbound_explain_full(const struct worker *worker, const struct session *session, char *out,
+                           size_t size);
 /* Lets go of what is on disk. outbound_pages.c, like outbound_load and outbound_loaded. */
 void outbound_page_out(struct worker *worker, struct session *session);
 /* The Client is there, and its socket is not full of what it has not taken. */
@@ -86,5 +102,7 @@ void outbound_count_bytes(struct worker *worker, struct outbound *outbound,
                           const struct message *message, bool more);
 
 uint64_t outbound_count(const struct outbound *outbound);
+/* Of these, what nobody has received: not what PUBREL alone is owed for. */
+uint64_t outbound_undelivered(const struct outbound *outbound);
 
 #endif

@@ -3,9 +3,12 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
+
+enum { FEWEST = 8 };
 
 /* Peers choose inbound identifiers; with at most 65,535 keys a multiplicative hash is good enough.
- */
+ * The identifier itself is not: nearly all count, and an erasure would look at all that follow. */
 static uint32_t home_of(const struct pid_map *map, uint16_t packet_identifier)
 {
     return (packet_identifier * 2654435769u >> 8) & (map->capacity - 1);
@@ -28,13 +31,12 @@ uint32_t *pid_map_find(const struct pid_map *map, uint16_t packet_identifier)
     return entry->packet_identifier != 0 ? &entry->value : NULL;
 }
 
-static enum status grow(struct pid_map *map)
+static void grow(struct pid_map *map)
 {
-    struct pid_map wider = {.capacity = map->capacity > 0 ? map->capacity * 2 : 8};
-    wider.entries = calloc(wider.capacity, sizeof *wider.entries);
-    if (wider.entries == NULL)
-        return STATUS_NO_MEMORY;
-    for (uint32_t i = 0; i < map->capacity; i++) {
+    bool full = map->entries != NULL; /* or what is left of it is its size */
+    struct pid_map wider = {.capacity = map->capacity > 0 ? map->capacity << full : FEWEST};
+    wider.entries = memory_take_zeroed(wider.capacity, sizeof *wider.entries);
+    for (uint32_t i = 0; full && i < map->capacity; i++) {
         if (map->entries[i].packet_identifier == 0)
             continue;
         wider.entries[slot_of(&wider, map->entries[i].packet_identifier)] = map->entries[i];
@@ -42,19 +44,17 @@ static enum status grow(struct pid_map *map)
     }
     free(map->entries);
     *map = wider;
-    return STATUS_OK;
 }
 
-enum status pid_map_put(struct pid_map *map, uint16_t packet_identifier, uint32_t value)
+void pid_map_put(struct pid_map *map, uint16_t packet_identifier, uint32_t value)
 {
     CHECK(packet_identifier != 0);
-    if ((map->count + 1) * 4 > map->capacity * 3)
-        TRY(grow(map));
+    if (map->entries == NULL || (map->count + 1) * 4 > map->capacity * 3)
+        grow(map);
     struct pid_entry *entry = &map->entries[slot_of(map, packet_identifier)];
     CHECK(entry->packet_identifier == 0);
     *entry = (struct pid_entry){packet_identifier, value};
     map->count++;
-    return STATUS_OK;
 }
 
 void pid_map_erase(struct pid_map *map, uint16_t packet_identifier)
@@ -75,8 +75,11 @@ void pid_map_erase(struct pid_map *map, uint16_t packet_identifier)
         }
     }
     map->entries[hole].packet_identifier = 0;
-    if (--map->count == 0)
+    if (--map->count == 0) { /* half of it next time: it need not grow from nothing */
+        uint32_t capacity = map->capacity > FEWEST ? map->capacity / 2 : 0;
         pid_map_fini(map);
+        map->capacity = capacity;
+    }
 }
 
 void pid_map_fini(struct pid_map *map)

@@ -15,14 +15,14 @@ struct pid_entry {
 
 struct pid_map {
     struct pid_entry *entries;
-    uint32_t capacity; /* a power of two, or 0 */
+    uint32_t capacity; /* a power of two, or 0; without entries, what to begin with */
     uint32_t count;
 };
 
 /* NULL when absent. Valid until the next put or erase. */
 uint32_t *pid_map_find(const struct pid_map *map, uint16_t packet_identifier);
 /* The identifier is not in the map. */
-enum status MUST_USE pid_map_put(struct pid_map *map, uint16_t packet_identifier, uint32_t value);
+void pid_map_put(struct pid_map *map, uint16_t packet_identifier, uint32_t value);
 void pid_map_erase(struct pid_map *map, uint16_t packet_identifier);
 void pid_map_fini(struct pid_map *map);
 

@@ -3,10 +3,13 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "broker/alias.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
+#include "broker/permission.h"
 #include "broker/session.h"
+#include "broker/transition.h"
 #include "fsm/machines.h"
 #include "protocol/topic.h"
 
@@ -49,9 +52,9 @@ static const char *reason_string(uint8_t reason_code)
     case PUBLISH_PARTLY_DROPPED:
         return "queue full: dropped for some of the sessions";
     case REASON_QUOTA_EXCEEDED:
-        return "queue full: the message was not taken";
+        return "no room in a session's queue, in the store or for what is retained: not taken";
     case REASON_NOT_AUTHORIZED:
-        return "topics under $SYS are the Server's";
+        return "publishing to this topic is not allowed";
     case REASON_TOPIC_NAME_INVALID:
         return "more than 200 topic levels";
     default:
@@ -106,19 +109,19 @@ static void acknowledge(struct connection *connection, enum packet_type type,
 
 /* ---- The inbound QoS 2 machine ---- */
 
-/* One step; the table's answer. FREE entries are not kept. */
-static const struct fsm_row *inbound_step(struct session *session, struct connection *connection,
-                                          uint16_t packet_identifier, uint8_t event, bool count)
+/* One step; the table's answer. `value`: what pid_map_find() says. FREE entries are not kept. */
+static const struct fsm_row *inbound_step(struct worker *worker, struct session *session,
+                                          struct connection *connection, uint16_t packet_identifier,
+                                          uint32_t *value, uint8_t event, bool count)
 {
-    uint32_t *value = pid_map_find(&session->inbound, packet_identifier);
     uint8_t state = value != NULL ? inbound_state(*value) : (uint8_t)INBOUND_QOS2_STATE_FREE;
     const struct fsm_row *row =
-        fsm_step(&inbound_qos2_machine, &state, event, session_subject(session));
+        transition_step(worker, session, &inbound_qos2_machine, &state, event, packet_identifier);
     if (state == INBOUND_QOS2_STATE_FREE) {
-        pid_map_erase(&session->inbound, packet_identifier);
+        if (value != NULL)
+            pid_map_erase(&session->inbound, packet_identifier);
     } else if (value == NULL) {
-        CHECK(pid_map_put(&session->inbound, packet_identifier,
-                          inbound_value(state, connection->serial)) == STATUS_OK);
+        pid_map_put(&session->inbound, packet_identifier, inbound_value(state, connection->serial));
         count_received(connection, true);
     } else if (count && !inbound_counted(*value, connection)) {
         *value = inbound_value(state, connection->serial);
@@ -135,35 +138,40 @@ static void inbound_done(struct connection *connection, bool counted)
         count_received(connection, false);
 }
 
+/* The store has it: what its caller does next is to route it, and then to send PUBREC. The session
+ * may have ended (NULL). */
+static void inbound_held(struct worker *worker, struct session *session, uint16_t packet_identifier)
+{
+    uint8_t state = INBOUND_QOS2_STATE_STORING;
+    const struct fsm_row *row = transition_step(worker, session, &inbound_qos2_machine, &state,
+                                                INBOUND_QOS2_EVENT_STORED, packet_identifier);
+    CHECK(row->step_count == 2 && row->steps[0] == INBOUND_QOS2_ACTION_ROUTE &&
+          row->steps[1] == INBOUND_QOS2_ACTION_PUBREC);
+    if (session == NULL)
+        return;
+    uint32_t *value = pid_map_find(&session->inbound, packet_identifier);
+    CHECK(value != NULL && inbound_state(*value) == INBOUND_QOS2_STATE_STORING);
+    *value = *value >> INBOUND_STATE_BITS << INBOUND_STATE_BITS | state;
+}
+
 void publish_inbound_stored(struct worker *worker, struct session *session,
                             struct connection *connection, uint16_t packet_identifier,
                             uint8_t reason_code, struct dispatch *dispatch)
 {
-    uint8_t state = INBOUND_QOS2_STATE_STORING;
-    const struct fsm_row *row = fsm_step(&inbound_qos2_machine, &state, INBOUND_QOS2_EVENT_STORED,
-                                         session != NULL ? session_subject(session) : "");
-    uint32_t *value = session != NULL ? pid_map_find(&session->inbound, packet_identifier) : NULL;
-    if (session != NULL) {
-        CHECK(value != NULL && inbound_state(*value) == INBOUND_QOS2_STATE_STORING);
-        *value = *value >> INBOUND_STATE_BITS << INBOUND_STATE_BITS | state;
-    }
-    for (unsigned i = 0; i < row->step_count; i++) {
-        if (row->steps[i] == INBOUND_QOS2_ACTION_ROUTE) {
-            dispatch_carry_out(worker, dispatch);
-        } else if (connection != NULL) {
-            send_acknowledgement(connection, PACKET_PUBREC, packet_identifier, reason_code);
-        }
-    }
+    inbound_held(worker, session, packet_identifier);
+    dispatch_carry_out(worker, dispatch);
+    if (connection != NULL)
+        send_acknowledgement(connection, PACKET_PUBREC, packet_identifier, reason_code);
 }
 
 void publish_inbound_erased(struct worker *worker, struct session *session,
                             struct connection *connection, uint16_t packet_identifier)
 {
-    (void)worker;
-    const uint32_t *value = pid_map_find(&session->inbound, packet_identifier);
+    uint32_t *value = pid_map_find(&session->inbound, packet_identifier);
     CHECK(value != NULL);
     bool counted = connection != NULL && inbound_counted(*value, connection);
-    inbound_step(session, connection, packet_identifier, INBOUND_QOS2_EVENT_ERASED, false);
+    inbound_step(worker, session, connection, packet_identifier, value, INBOUND_QOS2_EVENT_ERASED,
+                 false);
     if (connection != NULL) {
         inbound_done(connection, counted);
         connection_send_acknowledgement(connection, PACKET_PUBCOMP, packet_identifier, 0, NULL);
@@ -175,8 +183,9 @@ void publish_handle_pubrel(struct connection *connection, const struct acknowled
     struct worker *worker = connection->worker;
     struct session *session = connection->session;
     uint16_t packet_identifier = pubrel->packet_identifier;
-    const struct fsm_row *row =
-        inbound_step(session, connection, packet_identifier, INBOUND_QOS2_EVENT_PUBREL, false);
+    const struct fsm_row *row = inbound_step(worker, session, connection, packet_identifier,
+                                             pid_map_find(&session->inbound, packet_identifier),
+                                             INBOUND_QOS2_EVENT_PUBREL, false);
     if (row->step_count == 0)
         return;
     if (row->steps[0] == INBOUND_QOS2_ACTION_PUBCOMP_NOT_FOUND) {
@@ -219,19 +228,20 @@ uint8_t publish_topic_refusal(struct bytes topic)
     return 0;
 }
 
-static void refuse(struct connection *connection, const struct publish *publish, uint8_t reason)
+/* `why`: for the log, where all that the version has is to close the connection. */
+static void refuse(struct connection *connection, const struct publish *publish, uint8_t reason,
+                   const char *why)
 {
     struct worker *worker = connection->worker;
     if (reason != REASON_QUOTA_EXCEEDED)
-        worker_drop(worker, connection->session, DROP_NOT_AUTHORISED);
+        drop_one(worker, connection->session, DROP_NOT_AUTHORISED);
     if (publish->qos == 0)
         return;
     if (connection->version != MQTT_VERSION_5) {
         /* No negative acknowledgement: not authorised is acknowledged and goes nowhere
          * [MQTT-3.3.5-2]; what cannot be stored must not be acknowledged. */
         if (reason == REASON_QUOTA_EXCEEDED) {
-            connection_event(connection, CONNECTION_EVENT_STOPPED, reason, "MQTT-4.8.0-2",
-                             "the store cannot take more messages now");
+            connection_event(connection, CONNECTION_EVENT_STOPPED, reason, "MQTT-4.8.0-2", why);
             return;
         }
         reason = 0;
@@ -247,8 +257,10 @@ static void refuse(struct connection *connection, const struct publish *publish,
         acknowledge(connection, PACKET_PUBREC, publish->packet_identifier, 0, 0);
         return;
     }
+    struct session *session = connection->session;
     const struct fsm_row *row =
-        inbound_step(connection->session, connection, publish->packet_identifier, event, true);
+        inbound_step(worker, session, connection, publish->packet_identifier,
+                     pid_map_find(&session->inbound, publish->packet_identifier), event, true);
     if (row->step_count == 0)
         return;
     if (row->steps[0] == INBOUND_QOS2_ACTION_PUBREC_REFUSED) {
@@ -267,11 +279,12 @@ static bool resolve_alias(struct connection *connection, struct publish *publish
         return true;
     uint16_t maximum = (uint16_t)connection->worker->broker->config->mqtt.max_topic_alias;
     uint16_t alias = publish->properties.topic_alias;
-    if (alias == 0 || alias > maximum) {
+    if (alias == 0 || alias > maximum) { /* [MQTT-3.2.2-17] [MQTT-3.2.2-18] */
         connection_event(connection, CONNECTION_EVENT_MALFORMED, REASON_TOPIC_ALIAS_INVALID,
                          "MQTT-3.3.2-9", "Topic Alias above Topic Alias Maximum");
         return false;
     }
+    /* Of this connection alone [MQTT-3.3.2-7]. */
     if (connection->inbound_aliases == NULL &&
         (connection->inbound_aliases = alias_table_new(maximum)) == NULL) {
         connection_event(connection, CONNECTION_EVENT_STOPPED, REASON_SERVER_BUSY,
@@ -365,9 +378,20 @@ static uint8_t success_of(const struct connection *connection, const struct coll
 {
     if (connection->version != MQTT_VERSION_5)
         return REASON_SUCCESS;
-    if (found->full > 0)
+    if (found->refused > 0)
         return PUBLISH_PARTLY_DROPPED;
     return found->count == 0 ? REASON_NO_MATCHING_SUBSCRIBERS : REASON_SUCCESS;
+}
+
+/* To whom the scratch names, and to what is retained. */
+static void deliver(struct worker *worker, struct message *message, const struct collection *found)
+{
+    if (message->stored.retain) {
+        dispatch_carry_out(worker, dispatch_new(worker, message, found));
+        return;
+    }
+    dispatch_run(worker, message, worker->deliveries, found->count);
+    dispatch_extras(worker, found->extras);
 }
 
 /* QoS 0 and 1: delivered at once; PUBACK when it can no longer be lost [MQTT-4.3.2-4]. */
@@ -382,12 +406,7 @@ static void accept_now(struct connection *connection, const struct publish *publ
     if (publish->retain)
         lsn = 0;
 #endif
-    if (publish->retain)
-        dispatch_carry_out(worker, dispatch_new(worker, message, found));
-    else {
-        dispatch_run(worker, message, worker->deliveries, found->count);
-        dispatch_extras(worker, found->extras);
-    }
+    deliver(worker, message, found);
     if (publish->qos == 1) {
         count_received(connection, true);
         acknowledge(connection, PACKET_PUBACK, publish->packet_identifier,
@@ -401,23 +420,25 @@ static void accept_qos2(struct connection *connection, const struct publish *pub
 {
     struct worker *worker = connection->worker;
     struct session *session = connection->session;
-    const struct fsm_row *row = inbound_step(session, connection, publish->packet_identifier,
-                                             INBOUND_QOS2_EVENT_PUBLISH, true);
+    const struct fsm_row *row =
+        inbound_step(worker, session, connection, publish->packet_identifier, NULL,
+                     INBOUND_QOS2_EVENT_PUBLISH, true);
     CHECK(row->step_count == 1 && row->steps[0] == INBOUND_QOS2_ACTION_STORE);
     uint64_t inbound = session_is_stored(session) ? session->incarnation : 0;
     bool recorded = dispatch_record(worker, message, found, inbound, publish->packet_identifier);
     connection->records |= recorded;
+    uint8_t reason = success_of(connection, found);
+    if (!recorded && connection->waiting == 0) {
+        inbound_held(worker, session, publish->packet_identifier);
+        deliver(worker, message, found);
+        send_acknowledgement(connection, PACKET_PUBREC, publish->packet_identifier, reason);
+        return;
+    }
     struct dispatch *dispatch = dispatch_new(worker, message, found);
 #ifdef SEEDED_BUG_ROUTE_EARLY
     dispatch_run(worker, message, dispatch->deliveries, dispatch->count);
     dispatch->count = 0;
 #endif
-    uint8_t reason = success_of(connection, found);
-    if (!recorded && connection->waiting == 0) {
-        publish_inbound_stored(worker, session, connection, publish->packet_identifier, reason,
-                               dispatch);
-        return;
-    }
     struct waiting_entry entry = {
         .lsn = recorded ? worker_lsn(worker) : waiting_last_lsn(&worker->waiting),
         .session = session,
@@ -442,7 +463,43 @@ static bool needs_store(const struct connection *connection, const struct publis
 
 static bool takes_more(const struct worker *worker)
 {
-    return !worker->store_full && store_health(worker->broker->store) == STORE_HEALTH_OK;
+    return dispatch_store_has_room(worker) &&
+           store_health(worker->broker->store) == STORE_HEALTH_OK && !memory_is_low();
+}
+
+/* With sessions that have no room for it: all or nothing, or none has any and the version can say
+ * so. */
+static bool is_for_nobody(const struct connection *connection, const struct publish *publish,
+                          const struct collection *found)
+{
+#ifndef SEEDED_BUG_REJECT_FOR_ONE
+    if (connection->worker->broker->config->mqtt.queue_full_policy == QUEUE_FULL_REJECT)
+        return true;
+#endif
+    return connection->version == MQTT_VERSION_5 && found->count == found->refused &&
+           !publish->retain;
+}
+
+/* Why it is not taken for want of room (0x97), or NULL. */
+static const char *refusal(struct connection *connection, const struct publish *publish,
+                           struct message *message, const struct collection *found)
+{
+    struct worker *worker = connection->worker;
+    if (found->refused > 0 && publish->qos > 0 && is_for_nobody(connection, publish, found))
+        return "a session that it is for has a full queue, queue_full_policy = reject";
+    if (needs_store(connection, publish, found) && !takes_more(worker)) {
+        drop_one(worker, connection->session, DROP_STORE_REFUSED);
+        return "the store cannot take more messages now";
+    }
+    if (dispatch_may_retain(worker, &message->stored))
+        return NULL;
+    drop_one(worker, connection->session, DROP_NOT_RETAINED);
+    if (publish->qos > 0 && connection->version == MQTT_VERSION_5)
+        return "there are as many retained messages as there may be";
+    /* Others could only be cut off, and would come again with the same message: those who are
+     * subscribed now get it. With which flag is settled. */
+    message->stored.retain = false;
+    return NULL;
 }
 
 /* A message that is new to the Server. */
@@ -457,40 +514,57 @@ static void accept(struct connection *connection, const struct publish *publish)
         out_of_memory(connection);
         return;
     }
-    bool nobody = found.count == found.refused && found.full > 0 && !publish->retain;
-    if (nobody && connection->version == MQTT_VERSION_5 && publish->qos > 0) {
-        dispatch_run(worker, message, worker->deliveries, found.count);
-        refuse(connection, publish, REASON_QUOTA_EXCEEDED);
-    } else if (needs_store(connection, publish, &found) && !takes_more(worker)) {
-        dispatch_abandon(worker, &found);
-        worker_drop(worker, connection->session, DROP_STORE_REFUSED);
-        refuse(connection, publish, REASON_QUOTA_EXCEEDED);
-    } else if (publish->qos == 2)
+    const char *why = refusal(connection, publish, message, &found);
+    if (why != NULL) {
+        dispatch_abandon(worker, message, &found);
+        refuse(connection, publish, REASON_QUOTA_EXCEEDED, why);
+    } else if (publish->qos == 2) { /* [MQTT-3.3.4-1] */
         accept_qos2(connection, publish, message, &found);
-    else
+    } else {
         accept_now(connection, publish, message, &found);
+    }
     message_drop(message, 1);
 }
 
-void publish_handle(struct connection *connection, struct publish *publish)
+void publish_handle(struct connection *connection, struct publish *publish, struct bytes packet)
 {
     struct worker *worker = connection->worker;
-    counter_add(&worker->counters.publish_received, 1);
+    if (relay_add(connection, publish, packet)) {
+        counter_add(&worker->counters.publish_received[0], 1);
+        return;
+    }
+    counter_add(&worker->counters.publish_received[publish->qos], 1);
+#ifndef SEEDED_BUG_RELAY_OVERTAKEN
+    relay_flush(worker);
+#endif
     if (!resolve_alias(connection, publish) || !admissible(connection, publish))
         return;
     uint8_t reason = publish_topic_refusal(publish->topic_name);
     if (reason != 0) {
-        refuse(connection, publish, reason);
+        refuse(connection, publish, reason, NULL);
         return;
     }
-    if (publish->qos < 2 ||
-        pid_map_find(&connection->session->inbound, publish->packet_identifier) == NULL) {
+    uint32_t *value = publish->qos == 2
+                          ? pid_map_find(&connection->session->inbound, publish->packet_identifier)
+                          : NULL;
+    if (value == NULL) { /* QoS 1: new, whatever its identifier and DUP [MQTT-4.3.2-5] */
+#ifndef SEEDED_BUG_MAY_PUBLISH_ALL
+        if (!permission_to_publish(connection, publish->topic_name)) {
+            refuse(connection, publish, REASON_NOT_AUTHORIZED, NULL);
+            return;
+        }
+#endif
         accept(connection, publish);
         return;
     }
     const struct fsm_row *row =
-        inbound_step(connection->session, connection, publish->packet_identifier,
-                     INBOUND_QOS2_EVENT_PUBLISH, true);
+        inbound_step(connection->worker, connection->session, connection,
+                     publish->packet_identifier, value, INBOUND_QOS2_EVENT_PUBLISH, true);
+#ifdef SEEDED_BUG_REPEATED_PUBREC_EARLY
+    if (row->step_count > 0)
+        publish_acknowledge_now(connection, PACKET_PUBREC, publish->packet_identifier, 0);
+    return;
+#endif
     if (row->step_count > 0)
         acknowledge(connection, PACKET_PUBREC, publish->packet_identifier, 0, 0);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 static void queue_release(struct queue *queue)
 {
@@ -10,13 +11,12 @@ static void queue_release(struct queue *queue)
     *queue = (struct queue){0};
 }
 
-enum status queue_push(struct queue *queue, const struct queued *entry)
+/* First in, first out: the order of a topic [MQTT-4.6.0-5] [MQTT-4.6.0-6]. */
+void queue_push(struct queue *queue, const struct queued *entry)
 {
     if (queue->count == queue->capacity) {
         uint32_t capacity = queue->capacity > 0 ? queue->capacity * 2 : 4;
-        struct queued *entries = malloc(capacity * sizeof *entries);
-        if (entries == NULL)
-            return STATUS_NO_MEMORY;
+        struct queued *entries = memory_take(capacity * sizeof *entries);
         for (uint32_t i = 0; i < queue->count; i++)
             entries[i] = *queue_at(queue, i);
         free(queue->entries);
@@ -25,7 +25,6 @@ enum status queue_push(struct queue *queue, const struct queued *entry)
         queue->head = 0;
     }
     *queue_at(queue, queue->count++) = *entry;
-    return STATUS_OK;
 }
 
 struct queued queue_pop(struct queue *queue)
@@ -48,13 +47,11 @@ void queue_fini(struct queue *queue)
     queue_release(queue);
 }
 
-enum status number_queue_push(struct number_queue *queue, uint64_t number)
+void number_queue_push(struct number_queue *queue, uint64_t number)
 {
     if (queue->count == queue->capacity) {
         uint32_t capacity = queue->capacity > 0 ? queue->capacity * 2 : 64;
-        uint64_t *numbers = malloc(capacity * sizeof *numbers);
-        if (numbers == NULL)
-            return STATUS_NO_MEMORY;
+        uint64_t *numbers = memory_take(capacity * sizeof *numbers);
         number_queue_peek(queue, numbers, queue->count);
         free(queue->numbers);
         queue->numbers = numbers;
@@ -62,7 +59,6 @@ enum status number_queue_push(struct number_queue *queue, uint64_t number)
         queue->head = 0;
     }
     queue->numbers[(queue->head + queue->count++) & (queue->capacity - 1)] = number;
-    return STATUS_OK;
 }
 
 uint32_t number_queue_peek(const struct number_queue *queue, uint64_t *out, uint32_t limit)

@@ -29,7 +29,7 @@ static inline struct queued *queue_at(const struct queue *queue, uint32_t index)
     return &queue->entries[(queue->head + index) & (queue->capacity - 1)];
 }
 
-enum status MUST_USE queue_push(struct queue *queue, const struct queued *entry);
+void queue_push(struct queue *queue, const struct queued *entry);
 struct queued queue_pop(struct queue *queue); /* not empty; the references go to the caller */
 void queue_fini(struct queue *queue);         /* drops the references of what is left */
 
@@ -38,7 +38,7 @@ struct number_queue {
     uint32_t capacity, head, count;
 };
 
-enum status MUST_USE number_queue_push(struct number_queue *queue, uint64_t number);
+void number_queue_push(struct number_queue *queue, uint64_t number);
 /* Copies up to `limit` numbers from the front; they stay. Returns how many. */
 uint32_t number_queue_peek(const struct number_queue *queue, uint64_t *out, uint32_t limit);
 void number_queue_skip(struct number_queue *queue, uint32_t count);

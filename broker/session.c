@@ -5,8 +5,11 @@
 #include "base/check.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
+#include "broker/permission.h"
+#include "broker/transition.h"
 
-enum { SLAB_SESSIONS = 64 };
+/* Of a size that allocators have: nothing is lost between slabs. */
+enum { SLAB_SIZE = 64 * 1024, SLAB_SESSIONS = SLAB_SIZE / sizeof(struct session) };
 
 /* ---- Memory: slabs that are never unmapped ---- */
 
@@ -20,7 +23,7 @@ static struct session *slot_take(struct worker *worker)
     if (slabs == NULL)
         return NULL;
     worker->slabs = slabs;
-    struct session *slab = malloc(sizeof *slab * SLAB_SESSIONS);
+    struct session *slab = malloc(SLAB_SIZE);
     if (slab == NULL)
         return NULL;
     slabs[worker->slab_count++] = slab;
@@ -32,6 +35,15 @@ static struct session *slot_take(struct worker *worker)
     return &slab[0];
 }
 
+bool session_at(const struct worker *worker, uint64_t place, const struct session **out)
+{
+    if (place >= (uint64_t)worker->slab_count * SLAB_SESSIONS)
+        return false;
+    const struct session *session = &worker->slabs[place / SLAB_SESSIONS][place % SLAB_SESSIONS];
+    *out = session->incarnation != 0 ? session : NULL;
+    return true;
+}
+
 void session_slabs_free(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->slab_count; i++)
@@ -39,18 +51,22 @@ void session_slabs_free(struct worker *worker)
     free(worker->slabs);
 }
 
-static bool copy_bytes(struct bytes from, struct bytes *out)
+/* Who it is and who made it, in one piece of memory. */
+static bool copy_names(struct session *session, struct bytes client_identifier, struct bytes owner)
 {
-    uint8_t *copy = malloc(from.size > 0 ? from.size : 1);
+    uint8_t *copy = malloc(client_identifier.size + owner.size + 1);
     if (copy == NULL)
         return false;
-    put_bytes(copy, from);
-    *out = bytes_of(copy, from.size);
+    put_bytes(copy, client_identifier);
+    put_bytes(copy + client_identifier.size, owner);
+    session->client_identifier = bytes_of(copy, client_identifier.size);
+    session->owner = bytes_of(copy + client_identifier.size, owner.size);
     return true;
 }
 
 /* ---- The table ---- */
 
+/* What there is of a Client is found by its identifier alone [MQTT-3.1.3-2]. */
 struct session *session_find(struct worker *worker, struct bytes client_identifier)
 {
     const struct session_table *table = &worker->sessions;
@@ -114,25 +130,31 @@ uint64_t session_boot_ms(const struct worker *worker, int64_t store_ms)
 
 static void session_event(struct worker *worker, struct session *session, uint8_t event);
 static void will_event(struct worker *worker, struct session *session, uint8_t event);
-static void write_row(struct worker *worker, struct session *session);
 
 static void expiry_fired(struct worker *worker, struct worker_timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, expiry_timer);
     log_line(LOG_INFO, "client \"%s\": session expired after %u s [MQTT-4.1.0-2]",
              session_name(session), session->expiry_interval_s);
-    session_event(worker, session, SESSION_EVENT_EXPIRED);
+    session_event(worker, session, SESSION_EVENT_EXPIRED); /* [MQTT-4.1.0-2] */
 }
 
 static void will_fired(struct worker *worker, struct worker_timer *timer)
 {
-    struct session *session = CONTAINER_OF(timer, struct session, will_timer);
-    will_event(worker, session, WILL_EVENT_DUE);
-    if (session->has_row)
-        write_row(worker, session);
+    const struct session_will *will = CONTAINER_OF(timer, struct session_will, timer);
+    will_event(worker, will->session, WILL_EVENT_DUE);
 }
 
 /* ---- New and gone ---- */
+
+void session_set_stored(struct worker *worker, struct session *session, bool stored)
+{
+    if (stored == session_is_stored(session))
+        return;
+    session_set_fact(session, SESSION_FACT_STORED, stored);
+    atomic_fetch_add_explicit(&worker->broker->stored_sessions, stored ? 1 : UINT64_MAX,
+                              memory_order_relaxed);
+}
 
 struct session *session_new(struct worker *worker, struct bytes client_identifier,
                             struct bytes owner, uint64_t incarnation)
@@ -141,25 +163,22 @@ struct session *session_new(struct worker *worker, struct bytes client_identifie
     if (session == NULL)
         return NULL;
     /* `facts` may be read by publishers that still hold a route to the slot's last session. */
-    uint8_t *past_facts = (uint8_t *)&session->facts + sizeof session->facts;
-    memset(past_facts, 0, (size_t)((uint8_t *)(session + 1) - past_facts));
-    atomic_store_explicit(&session->facts, 0, memory_order_relaxed);
+    uint8_t *past_room = (uint8_t *)&session->room + sizeof session->room;
+    memset(past_room, 0, (size_t)((uint8_t *)(session + 1) - past_room));
+    session_set_facts(session, 0);
     list_init(&session->list);
     session->bucket_next = NULL;
     session->incarnation = incarnation;
     worker_timer_init(&session->expiry_timer, expiry_fired);
-    worker_timer_init(&session->will_timer, will_fired);
     session->hash =
         hash_bytes(&worker->broker->key, client_identifier.data, client_identifier.size);
-    if (!copy_bytes(client_identifier, &session->client_identifier) ||
-        !copy_bytes(owner, &session->owner) || !table_add(&worker->sessions, session)) {
+    if (!copy_names(session, client_identifier, owner) || !table_add(&worker->sessions, session)) {
         free((void *)session->client_identifier.data);
-        free((void *)session->owner.data);
         session->incarnation = 0;
         list_append(&worker->free_sessions, &session->list);
         return NULL;
     }
-    atomic_store_explicit(&worker->counters.sessions, worker->sessions.count, memory_order_relaxed);
+    counter_set(&worker->counters.sessions, worker->sessions.count);
     return session;
 }
 
@@ -179,19 +198,19 @@ static void subscriptions_fini(struct worker *worker, struct session *session)
 void session_forget(struct worker *worker, struct session *session)
 {
     worker_timer_cancel(worker, &session->expiry_timer);
-    worker_timer_cancel(worker, &session->will_timer);
     list_remove(&session->list);
     subscriptions_fini(worker, session);
+    drop_fini(worker, session);
     outbound_fini(worker, &session->outbound);
     pid_map_fini(&session->inbound);
-    if (session->will.message != NULL)
-        message_drop(session->will.message, 1);
+    session_will_free(worker, session->will);
+    session->will = NULL;
     table_remove(&worker->sessions, session);
-    atomic_store_explicit(&worker->counters.sessions, worker->sessions.count, memory_order_relaxed);
+    counter_set(&worker->counters.sessions, worker->sessions.count);
     free((void *)session->client_identifier.data);
-    free((void *)session->owner.data);
     session->incarnation = 0;
-    atomic_store_explicit(&session->facts, 0, memory_order_relaxed);
+    session_set_stored(worker, session, false);
+    session_set_facts(session, 0);
     list_append(&worker->free_sessions, &session->list);
 }
 
@@ -204,18 +223,15 @@ static void session_end(struct worker *worker, struct session *session)
         store_batch_session_end(worker_batch(worker), session->incarnation);
         worker->last_end_lsn = worker_lsn(worker);
     }
-    uint64_t lost = outbound_count(&session->outbound);
-    if (lost > 0 && session_is_stored(session)) {
-        counter_add(&worker->counters.dropped[DROP_SESSION_ENDED], lost);
-        log_line(LOG_INFO, "client \"%s\": session ended with %llu messages undelivered",
-                 session_name(session), (unsigned long long)lost);
-    }
+    uint64_t lost = outbound_undelivered(&session->outbound);
+    if (lost > 0)
+        drop_many(worker, session, DROP_SESSION_ENDED, lost);
     session_forget(worker, session);
 }
 
 /* ---- The store's row ---- */
 
-static void write_row(struct worker *worker, struct session *session)
+void session_write(struct session *session, struct store_batch *batch)
 {
     struct store_session row = {
         .incarnation = session->incarnation,
@@ -225,15 +241,15 @@ static void write_row(struct worker *worker, struct session *session)
         .expiry_interval_s = session->expiry_interval_s,
         .connected = session->connection != NULL,
         .disconnected_at_ms = session->disconnected_at_ms,
-        .will_due_ms = session->will_due_ms,
+        .will_due_ms = session->will != NULL ? session->will->due_ms : 0,
     };
-    if (session->will.message != NULL) {
-        const struct store_message *will = &session->will.message->stored;
+    if (session->will != NULL) {
+        const struct store_message *will = &session->will->message->stored;
         row.will = (struct store_will){
             .present = true,
             .qos = will->qos,
             .retain = will->retain,
-            .delay_interval_s = session->will.delay_interval_s,
+            .delay_interval_s = session->will->delay_interval_s,
             .has_message_expiry = will->has_expiry,
             .message_expiry_interval_s = will->expiry_interval_s,
             .topic = will->topic,
@@ -241,26 +257,58 @@ static void write_row(struct worker *worker, struct session *session)
             .payload = will->payload,
         };
     }
-    store_batch_session(worker_batch(worker), &row);
+    store_batch_session(batch, &row);
     session->has_row = true;
 }
 
 /* ---- The will machine ---- */
 
+struct session_will *session_will_new(struct message *message, uint32_t delay_interval_s)
+{
+    struct session_will *will = malloc(sizeof *will);
+    if (will == NULL)
+        return NULL;
+    *will = (struct session_will){.message = message, .delay_interval_s = delay_interval_s};
+    worker_timer_init(&will->timer, will_fired);
+    return will;
+}
+
+void session_will_free(struct worker *worker, struct session_will *will)
+{
+    if (will == NULL)
+        return;
+    worker_timer_cancel(worker, &will->timer);
+    message_drop(will->message, 1);
+    free(will);
+}
+
+void session_set_will(struct session *session, struct session_will *will)
+{
+    CHECK(session->will == NULL);
+    session->will = will;
+    if (will != NULL)
+        will->session = session;
+}
+
 static void will_publish(struct worker *worker, struct session *session)
 {
-    struct message *message = session->will.message;
-    session->will.message = NULL; /* the reference moves */
+    struct session_will *will = session->will;
+    struct message *message = will->message;
+    session->will = NULL;
     message->stored.received_at_ms = worker->store_now_ms;
     message->stored.publisher = session->incarnation;
-    dispatch_message(worker, message);
-    message_drop(message, 1);
+    if (!dispatch_may_retain(worker, &message->stored)) {
+        message->stored.retain = false;
+        drop_one(worker, session, DROP_NOT_RETAINED);
+    }
+    dispatch_will(worker, session, message);
+    session_will_free(worker, will);
 }
 
 static void will_event(struct worker *worker, struct session *session, uint8_t event)
 {
     const struct fsm_row *row =
-        fsm_step(&will_machine, &session->will_state, event, session_subject(session));
+        transition_step(worker, session, &will_machine, &session->will_state, event, 0);
     for (unsigned i = 0; i < row->step_count; i++) {
         switch (row->steps[i]) {
         case WILL_ACTION_KEEP: /* session_connect puts it in place */
@@ -269,18 +317,17 @@ static void will_event(struct worker *worker, struct session *session, uint8_t e
             will_publish(worker, session);
             break;
         case WILL_ACTION_FORGET:
-            if (session->will.message != NULL)
-                message_drop(session->will.message, 1);
-            session->will.message = NULL;
+            session_will_free(worker, session->will); /* NULL behind PUBLISH */
+            session->will = NULL;
             break;
         case WILL_ACTION_ARM_DELAY:
-            session->will_due_ms =
-                session->disconnected_at_ms + (int64_t)session->will.delay_interval_s * 1000;
-            worker_timer_set(worker, &session->will_timer,
-                             session_boot_ms(worker, session->will_due_ms));
+            session->will->due_ms =
+                session->disconnected_at_ms + (int64_t)session->will->delay_interval_s * 1000;
+            worker_timer_set(worker, &session->will->timer,
+                             session_boot_ms(worker, session->will->due_ms));
             break;
         case WILL_ACTION_CANCEL_DELAY:
-            worker_timer_cancel(worker, &session->will_timer);
+            worker_timer_cancel(worker, &session->will->timer);
             break;
         }
     }
@@ -300,7 +347,7 @@ static uint8_t closed_event(const struct session *session)
 static void session_event(struct worker *worker, struct session *session, uint8_t event)
 {
     const struct fsm_row *row =
-        fsm_step(&session_machine, &session->state, event, session_subject(session));
+        transition_step(worker, session, &session_machine, &session->state, event, 0);
     for (unsigned i = 0; i < row->step_count; i++) {
         switch (row->steps[i]) {
         case SESSION_ACTION_CREATE: /* session_connect's */
@@ -323,6 +370,7 @@ static void session_event(struct worker *worker, struct session *session, uint8_
     }
 }
 
+/* NULL: no memory. */
 static struct message *will_message(const struct connect *connect)
 {
     const struct will *will = &connect->will;
@@ -337,7 +385,7 @@ static struct message *will_message(const struct connect *connect)
     if (message == NULL)
         return NULL;
     message->stored.qos = will->qos;
-    message->stored.retain = will->retain;
+    message->stored.retain = will->retain; /* [MQTT-3.1.2-14] [MQTT-3.1.2-15] */
     if (connect->version == MQTT_VERSION_5 &&
         properties_has(&will->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
         message->stored.has_expiry = true;
@@ -346,12 +394,26 @@ static struct message *will_message(const struct connect *connect)
     return message;
 }
 
+static struct session_will *will_of(const struct connect *connect)
+{
+    bool delayed = connect->version == MQTT_VERSION_5 &&
+                   properties_has(&connect->will.properties, PROPERTY_WILL_DELAY_INTERVAL);
+    struct message *message = will_message(connect);
+    if (message == NULL)
+        return NULL;
+    struct session_will *will =
+        session_will_new(message, delayed ? connect->will.properties.will_delay_interval_s : 0);
+    if (will == NULL)
+        message_drop(message, 1);
+    return will;
+}
+
 struct session *session_connect(struct worker *worker, struct session *session,
                                 const struct connect *connect, struct bytes client_identifier,
                                 struct bytes owner, uint32_t expiry_interval_s, bool *out_present)
 {
-    struct message *will = NULL;
-    if (connect->has_will && (will = will_message(connect)) == NULL)
+    struct session_will *will = NULL;
+    if (connect->has_will && (will = will_of(connect)) == NULL)
         return NULL;
     uint8_t event =
         connect->clean_start ? SESSION_EVENT_CONNECT_CLEAN : SESSION_EVENT_CONNECT_RESUME;
@@ -365,31 +427,40 @@ struct session *session_connect(struct worker *worker, struct session *session,
         session =
             session_new(worker, client_identifier, owner, broker_new_incarnation(worker->broker));
         if (session == NULL) {
-            if (will != NULL)
-                message_drop(will, 1);
+            session_will_free(worker, will);
             return NULL;
         }
     }
     session_event(worker, session, event);
     will_event(worker, session,
                will != NULL ? WILL_EVENT_CONNECT_WITH_WILL : WILL_EVENT_CONNECT_WITHOUT_WILL);
-    session->will.message = will;
-    session->will.delay_interval_s =
-        will != NULL && connect->version == MQTT_VERSION_5 &&
-                properties_has(&connect->will.properties, PROPERTY_WILL_DELAY_INTERVAL)
-            ? connect->will.properties.will_delay_interval_s
-            : 0;
+    session_set_will(session, will);
     session->version = (uint8_t)connect->version;
     session->expiry_interval_s = expiry_interval_s;
     /* What was stored stays so until it ends, even if that is with this connection: what it is owed
      * from before and what comes now go the same way, and so in order. */
-    session_set_fact(session, SESSION_FACT_STORED,
-                     expiry_interval_s > 0 || (*out_present && session_is_stored(session)));
+    session_set_stored(worker, session,
+                       expiry_interval_s > 0 || (*out_present && session_is_stored(session)));
+    outbound_update_room(worker, session);
     return session;
+}
+
+/* The right to publish it may have been withdrawn since CONNECT. */
+static bool may_have_will(const struct session *session)
+{
+#ifdef SEEDED_BUG_WILL_RIGHT_KEPT
+    return true;
+#endif
+    return session->will == NULL || session->connection == NULL ||
+           permission_to_publish(session->connection, session->will->message->stored.topic);
 }
 
 void session_disconnected(struct worker *worker, struct session *session, bool normally)
 {
+    if (!normally && !may_have_will(session)) {
+        drop_one(worker, session, DROP_NOT_AUTHORISED);
+        normally = true;
+    }
     session->connection = NULL;
     session_set_fact(session, SESSION_FACT_CONNECTED, false);
     session_set_fact(session, SESSION_FACT_QUOTA, false);
@@ -399,11 +470,20 @@ void session_disconnected(struct worker *worker, struct session *session, bool n
         will_event(worker, session, WILL_EVENT_DISCONNECT_NORMAL);
     else
         will_event(worker, session,
-                   session->will.delay_interval_s > 0 ? WILL_EVENT_CLOSED_DELAYED
-                                                      : WILL_EVENT_CLOSED_NOW);
+                   session->will != NULL && session->will->delay_interval_s > 0
+                       ? WILL_EVENT_CLOSED_DELAYED
+                       : WILL_EVENT_CLOSED_NOW);
     if (session->expiry_interval_s > 0)
-        write_row(worker, session);
+        session_write(session, worker_batch(worker));
     session_event(worker, session, closed_event(session));
+}
+
+void session_discard(struct worker *worker, struct session *session)
+{
+    CHECK(session->connection == NULL);
+    log_line(LOG_NOTICE, "client \"%s\": session ended by an operator", session_name(session));
+    worker_timer_cancel(worker, &session->expiry_timer);
+    session_event(worker, session, SESSION_EVENT_EXPIRED);
 }
 
 void session_suspended(struct worker *worker, struct session *session)
@@ -421,25 +501,23 @@ void session_restart(struct worker *worker, struct session *session, bool was_co
 #endif
     if (was_connected) {
         session->state = SESSION_STATE_CONNECTED;
-        session->will_state = session->will.message != NULL ? WILL_STATE_ARMED : WILL_STATE_NONE;
+        session->will_state = session->will != NULL ? WILL_STATE_ARMED : WILL_STATE_NONE;
         session_disconnected(worker, session, false);
         return;
     }
+#ifdef SEEDED_BUG_EXPIRY_RESTARTED
+    session->disconnected_at_ms = worker->store_now_ms;
+#endif
     session->state = SESSION_STATE_DISCONNECTED;
-    if (session->will.message != NULL) {
+    if (session->will != NULL) {
         session->will_state = WILL_STATE_DELAYED;
-        worker_timer_set(worker, &session->will_timer,
-                         session_boot_ms(worker, session->will_due_ms));
+        worker_timer_set(worker, &session->will->timer,
+                         session_boot_ms(worker, session->will->due_ms));
     }
     if (session->expiry_interval_s != UINT32_MAX)
         worker_timer_set(worker, &session->expiry_timer,
                          session_boot_ms(worker, session->disconnected_at_ms +
                                                      (int64_t)session->expiry_interval_s * 1000));
-}
-
-void session_write(struct worker *worker, struct session *session)
-{
-    write_row(worker, session);
 }
 
 /* ---- Subscriptions by filter ---- */

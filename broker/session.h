@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "broker/outbound.h"
 #include "broker/pid_map.h"
+#include "broker/room.h"
 #include "broker/worker.h"
 #include "fsm/machines.h"
 #include "protocol/packet.h"
@@ -18,8 +19,10 @@
 enum {
     SESSION_FACT_STORED = 1, /* outlives its connection: QoS 1 and 2 get rows */
     SESSION_FACT_CONNECTED = 2,
-    SESSION_FACT_QUOTA = 4, /* can be sent to at once */
-    SESSION_FACT_FULL = 8,  /* its queue has reached a limit */
+    SESSION_FACT_QUOTA = 4,   /* can be sent to at once */
+    SESSION_FACT_NEAR = 8,    /* its queue is near a limit: `room` says how much is left */
+    SESSION_FACT_FULL = 16,   /* it has reached it */
+    SESSION_FACT_GREEDY = 32, /* it has more than its share of a store that is nearly full */
 };
 
 struct subscription {
@@ -33,49 +36,57 @@ struct subscription {
     uint8_t filter[];    /* as in the SUBSCRIBE */
 };
 
+/* Apart from the session, because most have none. */
 struct session_will {
-    struct message *message; /* NULL: none */
+    struct session *session;
+    struct message *message; /* one reference */
     uint32_t delay_interval_s;
+    int64_t due_ms; /* store time; once it is delayed */
+    struct worker_timer timer;
 };
 
 struct session {
     struct session *bucket_next;
-    struct list list;      /* free slots; or the worker's `started` */
-    uint64_t incarnation;  /* 0: free */
-    uint16_t home;         /* the worker; set once per slot */
-    _Atomic uint8_t facts; /* what is before and up to here outlives the session */
-    uint8_t state;         /* enum session_state */
-    uint8_t will_state;    /* enum will_state */
+    struct list list;     /* free slots; or the worker's `started` */
+    uint64_t incarnation; /* 0: free */
+    uint16_t home;        /* the worker; set once per slot */
+    _Atomic uint8_t facts;
+    struct room room;   /* what is before and up to here outlives the session */
+    uint8_t state;      /* enum session_state */
+    uint8_t will_state; /* enum will_state */
     uint8_t version;
-    bool has_row;  /* the store has a row for it */
-    bool unloaded; /* from an earlier run; in-flight state is still in the store only */
-    uint64_t hash; /* of the client identifier */
-    struct bytes client_identifier; /* owned */
-    struct bytes owner;             /* owned: the identity that made it */
+    bool has_row : 1;  /* the store has a row for it */
+    bool unloaded : 1; /* from an earlier run; in-flight state is still in the store only */
     uint32_t expiry_interval_s;
+    uint64_t hash;                  /* of the client identifier */
+    struct bytes client_identifier; /* owned, with what follows it: */
+    struct bytes owner;             /* the identity that made it */
     struct connection *connection;
-    int64_t disconnected_at_ms, will_due_ms; /* store time */
-    struct session_will will;
-    struct worker_timer expiry_timer, will_timer;
+    int64_t disconnected_at_ms; /* store time */
+    struct session_will *will;  /* NULL: none */
+    struct worker_timer expiry_timer;
     struct subscription **subscriptions; /* by filter: open addressing */
     uint32_t subscription_capacity, subscription_count;
     struct subscribing *last_subscribing; /* of those that are answered in turns */
     struct pid_map inbound;               /* QoS 2: enum inbound_qos2_state, and INBOUND_COUNTED */
     struct outbound outbound;
-    uint32_t dropped[DROP_COUNT];
+    struct drops *drops; /* NULL: none so far */
 };
 
 static inline uint8_t session_facts(const struct session *session)
 {
-    return atomic_load_explicit(&session->facts, memory_order_relaxed);
+    return atomic_load_explicit(&session->facts, memory_order_acquire);
+}
+
+static inline void session_set_facts(struct session *session, uint8_t facts)
+{
+    atomic_store_explicit(&session->facts, facts, memory_order_release);
 }
 
 static inline void session_set_fact(struct session *session, uint8_t fact, bool value)
 {
     uint8_t facts = session_facts(session);
-    atomic_store_explicit(&session->facts,
-                          value ? (uint8_t)(facts | fact) : (uint8_t)(facts & ~fact),
-                          memory_order_relaxed);
+    session_set_facts(session, value ? (uint8_t)(facts | fact) : (uint8_t)(facts & ~fact));
 }
 
 static inline bool session_is_stored(const struct session *session)
@@ -83,7 +94,14 @@ static inline bool session_is_stored(const struct session *session)
     return (session_facts(session) & SESSION_FACT_STORED) != 0;
 }
 
+/* Whether it outlives its connection; those that do are counted. */
+void session_set_stored(struct worker *worker, struct session *session, bool stored);
+
 struct session *session_find(struct worker *worker, struct bytes client_identifier);
+
+/* The places of a worker's sessions, from 0 on: one keeps its place as long as it lives. False: the
+ * worker has none at or behind `place`. `*out` is NULL where there is no session. */
+bool session_at(const struct worker *worker, uint64_t place, const struct session **out);
 
 /* A new session in state ABSENT, in the table, without a row. NULL: no memory. */
 struct session *session_new(struct worker *worker, struct bytes client_identifier,
@@ -96,11 +114,22 @@ struct session *session_connect(struct worker *worker, struct session *session,
                                 const struct connect *connect, struct bytes client_identifier,
                                 struct bytes owner, uint32_t expiry_interval_s, bool *out_present);
 
+/* A Will Message for session_set_will(). NULL: no memory, and the message is still the caller's. */
+struct session_will *session_will_new(struct message *message /* takes */,
+                                      uint32_t delay_interval_s);
+/* NULL is allowed. */
+void session_will_free(struct worker *worker, struct session_will *will /* takes */);
+/* Of a session that has none. NULL: none. */
+void session_set_will(struct session *session, struct session_will *will /* takes */);
+
 /* Records the session's row as it is now. */
-void session_write(struct worker *worker, struct session *session);
+void session_write(struct session *session, struct store_batch *batch);
 
 /* The Network Connection has closed. `normally`: by a DISCONNECT that deletes the Will Message. */
 void session_disconnected(struct worker *worker, struct session *session, bool normally);
+
+/* Ends a session whose connection is closed, as if its interval had passed: for an operator. */
+void session_discard(struct worker *worker, struct session *session);
 
 /* The broker stops: its row stays that of a connected session, for the next start to see (rule 16).
  */
@@ -133,12 +162,6 @@ void subscription_end(struct worker *worker, struct subscription *subscription /
 
 /* Printable client identifier; a buffer of the thread's, valid until the next call. */
 const char *session_name(const struct session *session);
-
-/* For fsm_step: only worth making when it is printed. */
-static inline const char *session_subject(const struct session *session)
-{
-    return log_wants(LOG_TRACE) ? session_name(session) : "";
-}
 
 uint64_t session_boot_ms(const struct worker *worker, int64_t store_ms);
 

@@ -11,10 +11,13 @@
  * as of an index that has the subscription, and what that has replaced is not sent any more. */
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
+#include "broker/permission.h"
 #include "broker/publish.h"
 #include "broker/session.h"
 #include "protocol/topic.h"
@@ -155,6 +158,7 @@ struct subscribing {
     uint32_t connection_serial;
     uint16_t packet_identifier;
     bool is_subscribe;
+    bool answered;  /* before its retained messages, where nothing is stored */
     uint8_t *codes; /* of all filters, behind `entries` */
     uint32_t code_count;
     uint32_t entry_count;
@@ -202,8 +206,7 @@ static void send_behind(struct connection *connection, const struct packet *pack
     }
     struct worker *worker = connection->worker;
     size_t size = packet_encode((enum mqtt_version)connection->version, packet, NULL, 0);
-    struct waiting_bytes *bytes = malloc(sizeof *bytes + size);
-    CHECK(bytes != NULL);
+    struct waiting_bytes *bytes = memory_take(sizeof *bytes + size);
     bytes->size = (uint32_t)size;
     packet_encode((enum mqtt_version)connection->version, packet, bytes->bytes, size);
     uint64_t last = waiting_last_lsn(&worker->waiting);
@@ -225,11 +228,13 @@ static void send_answer(struct connection *connection, const struct subscribing 
     struct packet packet;
     if (subscribing->is_subscribe) {
         packet.type = PACKET_SUBACK;
+        /* [MQTT-2.2.1-6] [MQTT-3.8.4-2] */
         packet.suback.packet_identifier = subscribing->packet_identifier;
         packet.suback.properties.present = 0;
         packet.suback.reason_codes = codes;
     } else {
         packet.type = PACKET_UNSUBACK;
+        /* [MQTT-2.2.1-6] [MQTT-3.10.4-5] */
         packet.unsuback.packet_identifier = subscribing->packet_identifier;
         packet.unsuback.properties.present = 0;
         packet.unsuback.reason_codes = codes;
@@ -269,7 +274,8 @@ static void forget_retained(struct subscribing *subscribing)
 }
 
 /* Sent because of the subscription: RETAIN is 1 whatever Retain As Published says
- * (5.0 section 3.3.1.3). What has been replaced since it was read comes live. */
+ * (5.0 section 3.3.1.3, 3.1.1 [MQTT-3.3.1-8]). What has been replaced since it was read comes live.
+ */
 static void send_retained(struct worker *worker, struct session *session,
                           const struct subscription *subscription, struct message *message)
 {
@@ -279,17 +285,28 @@ static void send_retained(struct worker *worker, struct session *session,
     if (qos == 0 || message->stored.qos == 0 || (session_facts(session) & SESSION_FACT_FULL) == 0)
         dispatch_retained_to(worker, session, message, qos, true, subscription->identifier);
     else
-        worker_drop(worker, session, DROP_QUEUE_FULL);
+        drop_one(worker, session, DROP_QUEUE_FULL);
 }
 
-enum progress { PROGRESS_DONE, PROGRESS_NEEDS_TIME, PROGRESS_NEEDS_DISK };
+enum progress { PROGRESS_DONE, PROGRESS_NEEDS_TIME, PROGRESS_NEEDS_DISK, PROGRESS_NEEDS_ROOM };
+
+/* What a session that is not stored is to get has to stay in memory: the rest waits until the
+ * Client has taken some, and leaves room for what comes live. */
+static bool must_wait_for_client(const struct session *session)
+{
+#ifdef SEEDED_BUG_RETAINED_UNPACED
+    return false;
+#endif
+    return !session_is_stored(session) && session->outbound.near_full;
+}
 
 /* As many of the retained messages as there is time for, and room to record. */
 static enum progress send_all_retained(struct worker *worker, struct subscribing *subscribing,
                                        const struct subscribing_entry *entry, uint64_t until_ms)
 {
     struct session *session = subscribing->session;
-    bool recorded = (entry->subscription->options & OPTION_QOS) > 0 && session_is_stored(session);
+    bool queued = (entry->subscription->options & OPTION_QOS) > 0;
+    bool recorded = queued && session_is_stored(session);
     if (recorded && worker_is_overloaded(worker))
         return PROGRESS_NEEDS_DISK;
     if (!subscribing->has_read)
@@ -297,6 +314,8 @@ static enum progress send_all_retained(struct worker *worker, struct subscribing
     while (subscribing->found_sent < subscribing->found_count) {
         if (recorded && worker_is_overloaded(worker))
             return PROGRESS_NEEDS_DISK;
+        if (queued && must_wait_for_client(session))
+            return PROGRESS_NEEDS_ROOM;
         if (subscribing->found_sent % MESSAGES_AT_A_TIME == MESSAGES_AT_A_TIME - 1 &&
             broker_clock_ms() >= until_ms)
             return PROGRESS_NEEDS_TIME;
@@ -329,12 +348,32 @@ static enum progress complete(struct worker *worker, struct subscribing *subscri
     return PROGRESS_DONE;
 }
 
+/* Sends SUBACK or UNSUBACK, if that was not done before. Returns the connection if it is still
+ * there. */
+static struct connection *answer(struct subscribing *subscribing)
+{
+    const struct session *session = subscribing->session;
+    struct connection *connection =
+        session->incarnation == subscribing->incarnation ? session->connection : NULL;
+    if (connection != NULL && connection->serial != subscribing->connection_serial)
+        connection = NULL;
+    if (connection != NULL && !subscribing->answered) {
+        subscribing->answered = true;
+        connection->unanswered_filters -= subscribing->code_count;
+        send_answer(connection, subscribing);
+    }
+    return connection;
+}
+
 /* The session may have ended, the Client may have gone or unsubscribed meanwhile. */
 static enum progress complete_next(struct worker *worker, struct subscribing *subscribing,
                                    uint64_t until_ms)
 {
     const struct subscribing_entry *entry = &subscribing->entries[subscribing->entries_done];
     struct subscription *subscription = entry->subscription;
+    /* Either order is allowed (5.0 section 3.8.4); but many a Client looks for its SUBACK first. */
+    if (!session_is_stored(subscribing->session))
+        answer(subscribing);
     if (subscription->entry != NULL) {
         enum progress progress = complete(worker, subscribing, entry, until_ms);
         if (progress != PROGRESS_DONE)
@@ -345,22 +384,6 @@ static enum progress complete_next(struct worker *worker, struct subscribing *su
     if (--subscription->unanswered == 0 && subscription->entry == NULL)
         free(subscription);
     return PROGRESS_DONE;
-}
-
-/* Takes it, with all its entries completed. Returns the connection if it is still there. */
-static struct connection *answer(struct subscribing *subscribing)
-{
-    const struct session *session = subscribing->session;
-    struct connection *connection =
-        session->incarnation == subscribing->incarnation ? session->connection : NULL;
-    if (connection != NULL && connection->serial != subscribing->connection_serial)
-        connection = NULL;
-    if (connection != NULL) {
-        connection->unanswered_filters -= subscribing->code_count;
-        send_answer(connection, subscribing);
-    }
-    free(subscribing);
-    return connection;
 }
 
 /* Its round is done: it is answered in turns with others, behind what its session waits for. */
@@ -387,6 +410,7 @@ static void answer_in_order(struct connection *connection, struct subscribing *s
         while (subscribing->entries_done < subscribing->entry_count)
             complete_next(worker, subscribing, 0);
         answer(subscribing);
+        free(subscribing);
         return;
     }
 #ifdef SEEDED_BUG_RETAINED_WITHOUT_ROUND
@@ -412,6 +436,7 @@ void subscribe_round_done(struct worker *worker)
             return;
         list_remove(&first->list);
         take_turns(worker, first);
+        worker->answers_left = true;
     }
 }
 
@@ -425,6 +450,7 @@ static void finish(struct worker *worker, struct subscribing *subscribing)
     if (subscribing->behind != NULL)
         list_append(&worker->answering, &subscribing->behind->list);
     struct connection *connection = answer(subscribing);
+    free(subscribing);
     if (connection != NULL && !connection->closed)
         connection_continue(connection);
 }
@@ -504,7 +530,7 @@ static uint8_t change_index(struct connection *connection,
     struct worker *worker = connection->worker;
     struct session *session = connection->session;
     out->subscription = session_subscription(session, &worker->broker->key, request->topic_filter);
-    if (out->subscription != NULL) { /* [MQTT-3.8.4-3] */
+    if (out->subscription != NULL) { /* [MQTT-3.8.4-3] [MQTT-3.8.4-4] */
         out->subscription->options = options;
         out->subscription->identifier = identifier;
         out->version = topic_index_change(worker->broker->index, out->subscription->entry, options,
@@ -523,6 +549,7 @@ static uint8_t change_index(struct connection *connection,
 static bool wants_retained(const struct subscription_request *request,
                            const struct topic_filter *filter, bool existed)
 {
+    /* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] */
     return filter->kind == TOPIC_FILTER_PLAIN &&
            (request->retain_handling == 0 || (request->retain_handling == 1 && !existed));
 }
@@ -553,7 +580,14 @@ static uint8_t subscribe_one(struct connection *connection,
         (request->topic_filter.size >= TOPIC_LEVELS_MAX &&
          topic_levels(request->topic_filter) > TOPIC_LEVELS_MAX))
         return failure(connection, REASON_TOPIC_FILTER_INVALID);
+#ifndef SEEDED_BUG_MAY_SUBSCRIBE_ALL
+    if (!permission_to_subscribe(connection, filter.filter)) {
+        counter_add(&worker->counters.subscriptions_denied, 1);
+        return failure(connection, REASON_NOT_AUTHORIZED);
+    }
+#endif
     uint8_t max_qos = (uint8_t)worker->broker->config->mqtt.max_qos;
+    /* Less may be granted than asked for, but it is [MQTT-3.2.2-10] [MQTT-3.8.4-7]. */
     uint8_t qos = request->maximum_qos < max_qos ? request->maximum_qos : max_qos;
     bool existed = session_subscription(connection->session, &worker->broker->key,
                                         request->topic_filter) != NULL;
@@ -561,8 +595,7 @@ static uint8_t subscribe_one(struct connection *connection,
 #ifdef SEEDED_BUG_RETAINED_BEFORE_INDEX
     if (wanted)
         send_at_once(worker, connection->session, filter.filter, qos, identifier);
-    for (volatile int i = 0; i < 2000000; i++)
-        continue;
+    usleep(2000);
     wanted = false;
 #endif
     struct subscribing_entry *entry = &subscribing->entries[subscribing->entry_count];
@@ -577,7 +610,7 @@ static uint8_t subscribe_one(struct connection *connection,
         entry->version = 0;
     else
         entry->subscription->wants_retained = true;
-    return qos;
+    return qos; /* [MQTT-3.8.4-7] */
 }
 
 void subscribe_handle(struct connection *connection, const struct subscribe *subscribe)
@@ -593,6 +626,7 @@ void subscribe_handle(struct connection *connection, const struct subscribe *sub
             : 0;
     struct subscription_request request;
     size_t cursor = 0;
+    /* A code for each, in their order [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.9.3-1]. */
     while (subscribe_next(subscribe, (enum mqtt_version)connection->version, &cursor, &request))
         subscribing->codes[subscribing->code_count++] =
             subscribe_one(connection, &request, identifier, subscribing);
@@ -602,8 +636,8 @@ void subscribe_handle(struct connection *connection, const struct subscribe *sub
         subscribing->entries[i].subscription->wants_retained = false;
     }
     struct worker *worker = connection->worker;
-    answer_in_order(connection, subscribing, needs_round);
-    if (broker_clock_ms() < worker->now_ms + RETAINED_MS) /* as long as the turn is young */
+    answer_in_order(connection, subscribing, needs_round); /* [MQTT-3.8.4-1] */
+    if (broker_clock_ms() < worker->now_ms + RETAINED_MS)  /* as long as the turn is young */
         worker->answers_left = subscribe_go_on(worker);
 }
 
@@ -617,6 +651,8 @@ static uint8_t unsubscribe_one(struct connection *connection, struct bytes filte
     struct session *session = connection->session;
     size_t offset;
     struct topic_filter parsed = topic_filter_parse(filter, true, &offset);
+    /* Found by its characters alone [MQTT-3.10.4-1]; answered, even if there is none
+     * [MQTT-3.10.4-5]. */
     struct subscription *subscription = session_subscription(session, &worker->broker->key, filter);
     if (subscription == NULL)
         return parsed.kind != TOPIC_FILTER_INVALID ? REASON_NO_SUBSCRIPTION_EXISTED
@@ -626,7 +662,7 @@ static uint8_t unsubscribe_one(struct connection *connection, struct bytes filte
         subscribing->lsn = worker_lsn(worker);
     }
     session_subscription_remove(session, &worker->broker->key, subscription);
-    subscription_end(worker, subscription);
+    subscription_end(worker, subscription); /* [MQTT-3.10.4-2] */
     if (parsed.kind == TOPIC_FILTER_SHARED)
         outbound_leave_group(worker, session, shared_group(worker, filter), false);
     return REASON_SUCCESS;
@@ -640,11 +676,12 @@ void unsubscribe_handle(struct connection *connection, const struct unsubscribe 
         return;
     struct bytes filter;
     size_t cursor = 0;
+    /* A code for each, in their order [MQTT-3.10.4-6] [MQTT-3.11.3-1]. */
     while (unsubscribe_next(unsubscribe, &cursor, &filter))
         subscribing->codes[subscribing->code_count++] =
             unsubscribe_one(connection, filter, subscribing);
 #ifdef SEEDED_BUG_UNSUBACK_EARLY
     subscribing->lsn = 0;
 #endif
-    answer_in_order(connection, subscribing, false);
+    answer_in_order(connection, subscribing, false); /* [MQTT-3.10.4-4] */
 }

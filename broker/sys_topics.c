@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "broker/dispatch.h"
+#include "broker/limits.h"
 #include "broker/worker.h"
 
 static void say(struct worker *worker, const char *topic, const char *format, ...)
@@ -28,18 +29,12 @@ static void say(struct worker *worker, const char *topic, const char *format, ..
     message_drop(message, 1);
 }
 
-static uint64_t sum(const struct broker *broker, size_t offset)
-{
-    uint64_t total = 0;
-    for (unsigned i = 0; i < broker->worker_count; i++) {
-        const char *counters = (const char *)&broker->workers[i].counters;
-        total += atomic_load_explicit((const _Atomic uint64_t *)(const void *)(counters + offset),
-                                      memory_order_relaxed);
-    }
-    return total;
-}
+#define SUM(name) COUNTERS_SUM(broker, name)
 
-#define SUM(name) sum(broker, offsetof(struct worker_counters, name))
+/* Of all QoS. */
+#define SUM_QOS(name)                                                                              \
+    (COUNTERS_SUM_OF(broker, name, 0) + COUNTERS_SUM_OF(broker, name, 1) +                         \
+     COUNTERS_SUM_OF(broker, name, 2))
 
 static void say_clients(struct worker *worker)
 {
@@ -56,11 +51,16 @@ static void say_traffic(struct worker *worker)
     const struct broker *broker = worker->broker;
     say(worker, "messages/received", "%" PRIu64, SUM(messages_received));
     say(worker, "messages/sent", "%" PRIu64, SUM(messages_sent));
-    say(worker, "publish/messages/received", "%" PRIu64, SUM(publish_received));
-    say(worker, "publish/messages/sent", "%" PRIu64, SUM(publish_sent));
+    say(worker, "publish/messages/received", "%" PRIu64, SUM_QOS(publish_received));
+    say(worker, "publish/messages/sent", "%" PRIu64, SUM_QOS(publish_sent));
     uint64_t dropped = 0;
-    for (unsigned i = 0; i < DROP_COUNT; i++)
-        dropped += sum(broker, offsetof(struct worker_counters, dropped) + i * sizeof(uint64_t));
+    for (unsigned i = 0; i < DROP_COUNT; i++) {
+        char topic[64];
+        snprintf(topic, sizeof topic, "publish/messages/dropped/%s", drop_topic(i));
+        uint64_t count = COUNTERS_SUM_OF(broker, dropped, i);
+        say(worker, topic, "%" PRIu64, count);
+        dropped += count;
+    }
     say(worker, "publish/messages/dropped", "%" PRIu64, dropped);
     say(worker, "bytes/received", "%" PRIu64, SUM(bytes_received));
     say(worker, "bytes/sent", "%" PRIu64, SUM(bytes_sent));
@@ -81,11 +81,26 @@ static void say_store(struct worker *worker)
     say(worker, "version", "holdfast %s", HOLDFAST_VERSION);
 }
 
+/* How far each limit that is set is used, in percent. */
+static void say_limits(struct worker *worker)
+{
+    const struct broker *broker = worker->broker;
+    for (unsigned i = 0; i < LIMITS_COUNT; i++) {
+        struct limits_usage usage = limits_usage(broker, (enum limits_name)i);
+        char topic[64];
+        snprintf(topic, sizeof topic, "limits/%s", usage.option);
+        if (usage.limit > 0)
+            say(worker, topic, "%u", limits_percent(usage.used, usage.limit));
+    }
+    say(worker, "limits/queues_near_full", "%" PRIu64, SUM(queues_near_full));
+}
+
 static void tick(struct worker *worker, struct worker_timer *timer)
 {
     say_clients(worker);
     say_traffic(worker);
     say_store(worker);
+    say_limits(worker);
     worker_timer_set(worker, timer,
                      worker->now_ms + (uint64_t)worker->broker->config->mqtt.sys_interval_s * 1000);
 }

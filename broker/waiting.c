@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "broker/connection.h"
+#include "broker/dispatch.h"
 #include "broker/publish.h"
 #include "broker/session.h"
 
@@ -12,13 +14,17 @@ static struct waiting_entry *entry_at(struct waiting *waiting, uint32_t index)
     return &waiting->entries[(waiting->head + index) & (waiting->capacity - 1)];
 }
 
+static bool has_dispatch(const struct waiting_entry *entry)
+{
+    return entry->kind == WAITING_INBOUND_STORED || entry->kind == WAITING_WILL;
+}
+
 void waiting_push(struct worker *worker, const struct waiting_entry *entry)
 {
     struct waiting *waiting = &worker->waiting;
     if (waiting->count == waiting->capacity) {
         uint32_t capacity = waiting->capacity > 0 ? waiting->capacity * 2 : 256;
-        struct waiting_entry *entries = malloc(capacity * sizeof *entries);
-        CHECK(entries != NULL); /* a broker that cannot remember what it owes stops */
+        struct waiting_entry *entries = memory_take(capacity * sizeof *entries);
         for (uint32_t i = 0; i < waiting->count; i++)
             entries[i] = *entry_at(waiting, i);
         free(waiting->entries);
@@ -28,6 +34,8 @@ void waiting_push(struct worker *worker, const struct waiting_entry *entry)
     }
     CHECK(waiting->count == 0 || entry_at(waiting, waiting->count - 1)->lsn <= entry->lsn);
     *entry_at(waiting, waiting->count++) = *entry;
+    if (has_dispatch(entry) && ((const struct dispatch *)entry->data)->message->stored.retain)
+        waiting->retained = waiting->released + waiting->count;
 }
 
 static void carry_out(struct worker *worker, struct waiting_entry *entry)
@@ -68,6 +76,9 @@ static void carry_out(struct worker *worker, struct waiting_entry *entry)
         if (connection != NULL)
             connect_resume_step(connection);
         return;
+    case WAITING_WILL:
+        dispatch_carry_out(worker, entry->data);
+        return;
     }
     if (connection != NULL && !connection->closed)
         connection_continue(connection);
@@ -96,11 +107,16 @@ void waiting_release(struct worker *worker)
         struct waiting_entry entry = *entry_at(waiting, 0);
         waiting->head = (waiting->head + 1) & (waiting->capacity - 1);
         waiting->count--;
+        waiting->released++;
+        waiting->releasing = entry.lsn;
         carry_out(worker, &entry);
     }
+    waiting->releasing = 0;
+    worker_answer_rounds(worker);
     if (waiting->count == 0 && waiting->capacity > 4096) {
         free(waiting->entries);
-        *waiting = (struct waiting){0};
+        waiting->entries = NULL;
+        waiting->capacity = waiting->head = 0;
     }
 }
 
@@ -109,7 +125,7 @@ void waiting_fini(struct worker *worker)
     struct waiting *waiting = &worker->waiting;
     for (uint32_t i = 0; i < waiting->count; i++) {
         struct waiting_entry *entry = entry_at(waiting, i);
-        if (entry->kind == WAITING_INBOUND_STORED)
+        if (has_dispatch(entry))
             dispatch_free(entry->data);
         else
             free(entry->data);

@@ -19,6 +19,7 @@ enum waiting_kind {
     WAITING_OUTBOUND_STORED, /* outbound QoS 2 STORED */
     WAITING_BYTES,           /* send `data`, a struct waiting_bytes: SUBACK, UNSUBACK */
     WAITING_RESUMED,         /* connection RESUMED: CONNACK */
+    WAITING_WILL,            /* a Will Message is forgotten; `data` is its struct dispatch */
 };
 
 struct waiting_bytes {
@@ -41,6 +42,9 @@ struct waiting_entry {
 struct waiting {
     struct waiting_entry *entries; /* ring */
     uint32_t capacity, head, count;
+    uint64_t released;  /* entries, since the start */
+    uint64_t releasing; /* the LSN whose commit is being acted on; 0: none */
+    uint64_t retained;  /* what `released` is when the last one that retains has been carried out */
 };
 
 /* The LSN of the newest entry: what is appended behind it without a promise of its own waits for

@@ -9,16 +9,26 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/memory.h"
+#include "broker/authenticate.h"
 #include "broker/connection.h"
+#include "broker/limits.h"
 #include "broker/listener.h"
 #include "broker/dispatch.h"
+#include "broker/errand.h"
+#include "broker/policy.h"
+#include "broker/policy_tls.h"
 #include "routing/reclaim.h"
+#include "tls/tls.h"
+#include "broker/retained_expiry.h"
 #include "broker/session.h"
 #include "broker/sys_topics.h"
+#include "broker/transition.h"
 #include "fsm/machines.h"
 
 enum {
     EVENTS_PER_TURN = 512,
+    HANDSHAKES_PER_TURN = 8, /* each costs as much as hundreds of messages */
     ROUTE_CACHE_SIZE = 16384,
 };
 
@@ -30,8 +40,7 @@ struct identifiers identifiers_copy(const uint32_t *values, uint32_t count)
     if (count == 1)
         copy.one = values[0];
     if (count > 1) {
-        copy.many = malloc(count * sizeof *values);
-        CHECK(copy.many != NULL);
+        copy.many = memory_take(count * sizeof *values);
         memcpy(copy.many, values, count * sizeof *values);
     }
     return copy;
@@ -67,21 +76,6 @@ static void fire(void *context, struct timer *timer)
     mine->fire(context, mine);
 }
 
-void worker_drop(struct worker *worker, struct session *session, enum drop_reason reason)
-{
-    static const char *const texts[] = {
-#define X(name, text) [DROP_##name] = text,
-        DROP_LIST(X)
-#undef X
-    };
-    counter_add(&worker->counters.dropped[reason], 1);
-    /* One line per session, reason and power of two: enough to see it and how much. */
-    uint32_t count = ++session->dropped[reason];
-    if ((count & (count - 1)) == 0)
-        log_line(LOG_WARNING, "client \"%s\": %u message%s dropped so far: %s",
-                 session_name(session), count, count == 1 ? "" : "s", texts[reason]);
-}
-
 struct store_batch *worker_batch(struct worker *worker)
 {
     if (worker->batch != NULL && store_batch_full(worker->batch)) {
@@ -95,196 +89,12 @@ struct store_batch *worker_batch(struct worker *worker)
     return worker->batch;
 }
 
-static void submit(struct worker *worker)
+void worker_submit(struct worker *worker)
 {
     if (worker->batch == NULL)
         return;
     store_submit(worker->broker->store, worker->batch);
     worker->batch = NULL;
-}
-
-/* ---- Between workers ---- */
-
-void worker_wake(struct worker *worker)
-{
-    atomic_store(&worker->poked, true);
-    if (atomic_exchange(&worker->asleep, false)) {
-        uint64_t one = 1;
-        ssize_t written = write(worker->event_fd, &one, sizeof one);
-        (void)written; /* full: it is awake already */
-    }
-}
-
-static void parcel_free(struct parcel *parcel)
-{
-    free(parcel->deliveries);
-    free(parcel->groups);
-    free(parcel);
-}
-
-static struct parcel *parcel_append(struct worker *worker, struct outbox *outbox)
-{
-    struct parcel *parcel = calloc(1, sizeof *parcel);
-    CHECK(parcel != NULL); /* what is recorded as owed must not be forgotten */
-    worker->has_letters = true;
-    if (outbox->last != NULL)
-        outbox->last->next = parcel;
-    else
-        outbox->first = parcel;
-    outbox->last = parcel;
-    return parcel;
-}
-
-/* At the end: what is owed is in the store. */
-static void parcel_discard(struct parcel *parcel)
-{
-    if (parcel->connection != NULL)
-        connection_free(parcel->connection);
-    for (uint32_t i = 0; i < parcel->delivery_count; i++)
-        identifiers_fini(&parcel->deliveries[i].identifiers);
-    for (uint32_t i = 0; i < parcel->group_count; i++)
-        message_drop(parcel->groups[i].message, 1);
-    parcel_free(parcel);
-}
-
-#define GROW(array, capacity, needed)                                                              \
-    do {                                                                                           \
-        if ((needed) > (capacity)) {                                                               \
-            while ((needed) > (capacity))                                                          \
-                (capacity) = (capacity) > 0 ? (capacity)*2 : 64;                                   \
-            void *grown = realloc((array), (capacity) * sizeof *(array));                          \
-            CHECK(grown != NULL);                                                                  \
-            (array) = grown;                                                                       \
-        }                                                                                          \
-    } while (0)
-
-/* The last parcel for a worker, to be added to. */
-static struct parcel *parcel_for(struct worker *worker, unsigned home)
-{
-    struct outbox *outbox = &worker->outboxes[home];
-    if (outbox->last == NULL || outbox->last->connection != NULL)
-        return parcel_append(worker, outbox);
-    return outbox->last;
-}
-
-void worker_post(struct worker *worker, unsigned home, struct message *message,
-                 const struct delivery *deliveries, uint32_t count)
-{
-    struct parcel *parcel = parcel_for(worker, home);
-    GROW(parcel->deliveries, parcel->delivery_capacity, parcel->delivery_count + count);
-    memcpy(parcel->deliveries + parcel->delivery_count, deliveries, count * sizeof *deliveries);
-    parcel->delivery_count += count;
-    GROW(parcel->groups, parcel->group_capacity, parcel->group_count + 1);
-    parcel->groups[parcel->group_count++] = (struct parcel_group){message, count};
-    message_hold(message, 1);
-}
-
-void worker_post_connection(struct worker *worker, unsigned home, struct connection *connection)
-{
-    parcel_append(worker, &worker->outboxes[home])->connection = connection;
-}
-
-static void begin_round(struct worker *worker)
-{
-    worker->round++;
-    for (unsigned i = 0; i < worker->broker->worker_count; i++) {
-        if (i == worker->index)
-            continue;
-        parcel_for(worker, i)->asks = true;
-        worker->unanswered++;
-    }
-}
-
-uint64_t worker_round(struct worker *worker)
-{
-    if (worker->unanswered > 0)
-        return worker->round + 1; /* the one under way may have been answered too early for this */
-    begin_round(worker);
-    return worker->round;
-}
-
-static void round_answered(struct worker *worker)
-{
-    CHECK(worker->unanswered > 0);
-    if (--worker->unanswered > 0)
-        return;
-    subscribe_round_done(worker);
-    if (!list_empty(&worker->subscribing))
-        begin_round(worker);
-}
-
-/* Posts what has been gathered. What finds no room stays, and sockets are not read meanwhile. */
-static void post_all(struct worker *worker)
-{
-    atomic_store(&worker->wants_room, true);
-    worker->congested = worker->has_letters = false;
-    for (unsigned i = 0; i < worker->broker->worker_count; i++) {
-        struct outbox *outbox = &worker->outboxes[i];
-        bool posted = false;
-        while (outbox->first != NULL) {
-            struct parcel *parcel = outbox->first, *next = parcel->next;
-            parcel->next = NULL;
-            if (!mailbox_post(outbox->mailbox, parcel)) {
-                parcel->next = next;
-#ifdef SEEDED_BUG_MAILBOX_DROP
-                outbox->first = next;
-                if (next == NULL)
-                    outbox->last = NULL;
-                continue;
-#endif
-#ifdef SEEDED_BUG_MAILBOX_WAITS
-                usleep(100);
-                continue;
-#endif
-                worker->congested = true;
-                break;
-            }
-            posted = true;
-            outbox->first = next;
-            if (next == NULL)
-                outbox->last = NULL;
-        }
-        if (posted)
-            worker_wake(&worker->broker->workers[i]);
-    }
-    if (!worker->congested)
-        atomic_store(&worker->wants_room, false);
-}
-
-static void open_parcel(struct worker *worker, unsigned from, struct parcel *parcel)
-{
-    if (parcel->connection != NULL) {
-        connection_adopt(worker, parcel->connection);
-        worker_timer_set(worker, &parcel->connection->timer,
-                         worker->now_ms +
-                             (uint64_t)worker->broker->config->mqtt.connect_timeout_s * 1000);
-        if (worker->stopping)
-            connection_event(parcel->connection, CONNECTION_EVENT_STOPPED,
-                             REASON_SERVER_SHUTTING_DOWN, "", NULL);
-    }
-    struct delivery *deliveries = parcel->deliveries;
-    for (uint32_t i = 0; i < parcel->group_count; i++) {
-        dispatch_deliver(worker, parcel->groups[i].message, deliveries, parcel->groups[i].count);
-        message_drop(parcel->groups[i].message, 1);
-        deliveries += parcel->groups[i].count;
-    }
-    if (parcel->asks)
-        parcel_for(worker, from)->answers = true;
-    if (parcel->answers)
-        round_answered(worker);
-    parcel_free(parcel);
-}
-
-/* Opens what was there when the turn began, and no more: a batch opened from here on has a higher
- * LSN than anything these letters rest on (rule 8). */
-static void open_mail(struct worker *worker, const size_t *pending)
-{
-    for (unsigned i = 0; i < worker->broker->worker_count; i++) {
-        for (size_t n = 0; n < pending[i]; n++)
-            open_parcel(worker, i, mailbox_take(worker->inboxes[i]));
-        if (pending[i] > 0 && atomic_load(&worker->broker->workers[i].wants_room))
-            worker_wake(&worker->broker->workers[i]);
-    }
 }
 
 /* ---- The store ---- */
@@ -303,29 +113,54 @@ void worker_release(void *context, void *cookie)
 void worker_recorded(struct worker *worker, const struct message *message)
 {
     worker->recorded_bytes += message_memory(message);
+    if (worker->store_free_messages > 0)
+        worker->store_free_messages--;
+}
+
+/* What is free of the store, and whether it is little (docs/decisions/0007). */
+static void measure_store(struct worker *worker)
+{
+    const struct config_sqlite *sqlite = &worker->broker->config->sqlite;
+    uint64_t messages = store_messages(worker->broker->store), bytes = 0;
+    if (sqlite->max_store_bytes > 0)
+        bytes = store_bytes(worker->broker->store) + worker->recorded_bytes;
+    worker->store_free_messages =
+        messages < sqlite->disk_cache_size ? sqlite->disk_cache_size - messages : 0;
+    worker->store_free_bytes = sqlite->max_store_bytes == 0      ? UINT64_MAX
+                               : bytes < sqlite->max_store_bytes ? sqlite->max_store_bytes - bytes
+                                                                 : 0;
+    worker->store_scarce = worker->store_free_messages < sqlite->disk_cache_size / 5 ||
+                           worker->store_free_bytes < sqlite->max_store_bytes / 5;
 }
 
 static void look_at_store(struct worker *worker)
 {
     struct broker *broker = worker->broker;
-    bool overloaded = worker_is_overloaded(worker);
     reclaiming = worker;
     store_reclaim(broker->store, worker->index);
     reclaiming = NULL;
-    if (overloaded && !worker_is_overloaded(worker)) {
+    if (worker->overloaded && !store_is_full(broker->store)) {
+        worker->overloaded = false;
         for (struct list *node = worker->connections.next; node != &worker->connections;
              node = node->next)
             connection_continue(CONTAINER_OF(node, struct connection, all));
     }
-    worker->store_full = store_messages(broker->store) >= broker->config->sqlite.disk_cache_size;
+    measure_store(worker);
 }
 
 /* ---- The turn ---- */
 
 static void update_clock(struct worker *worker)
 {
-    worker->now_ms = broker_clock_ms();
+    worker->now_us = broker_clock_us();
+    worker->now_ms = worker->now_us / 1000;
     worker->store_now_ms = worker->broker->store_base_ms + (int64_t)worker->now_ms;
+}
+
+/* The level of the log may have changed. */
+static void update_watched(struct worker *worker)
+{
+    worker->watched = worker->trace != NULL || log_wants(LOG_TRACE);
 }
 
 static int sleep_time(struct worker *worker)
@@ -376,7 +211,7 @@ static void handle_events(struct worker *worker, const struct epoll_event *event
             (void)got;
         } else if (source >= (void *)broker->listeners &&
                    source < (void *)(broker->listeners + broker->listener_count)) {
-            if (!worker->stopping)
+            if (!worker->closed) /* what came with this turn's events */
                 listener_accept(worker, source);
         } else {
             connection_ready(source, events[i].events);
@@ -384,29 +219,68 @@ static void handle_events(struct worker *worker, const struct epoll_event *event
     }
 }
 
+/* A storm of handshakes waits for those who are connected, and not the other way round. */
+static bool must_wait(const struct worker *worker, const struct connection *connection,
+                      unsigned *handshakes)
+{
+    if (worker->congested || worker->flooded)
+        return true;
+#ifdef SEEDED_BUG_HANDSHAKES_UNBOUNDED
+    return false;
+#endif
+    if (connection->tls == NULL || tls_established(connection->tls))
+        return false;
+    return (*handshakes)++ >= HANDSHAKES_PER_TURN;
+}
+
+static void move_all(struct list *to, struct list *from)
+{
+    for (struct list *node; (node = list_pop(from)) != NULL;)
+        list_append(to, node);
+}
+
 static void read_connections(struct worker *worker)
 {
-    struct list turn;
+    struct list turn, late;
+    unsigned handshakes = 0;
     list_init(&turn);
-    for (struct list *node; (node = list_pop(&worker->ready)) != NULL;)
-        list_append(&turn, node);
+    list_init(&late);
+    move_all(&turn, &worker->ready);
     for (struct list *node; (node = list_pop(&turn)) != NULL;) {
         struct connection *connection = CONTAINER_OF(node, struct connection, ready);
-        if (worker->congested) {
+        if (must_wait(worker, connection, &handshakes)) {
+#ifdef SEEDED_BUG_FLOODER_FIRST
             list_append(&worker->ready, node);
+#else
+            list_append(&late, node);
+#endif
             continue;
         }
-        if (connection_read(connection))
-            connection_continue_reading(connection);
+        if (!connection_read(connection))
+            continue;
+        connection_watch(connection);
+#ifndef SEEDED_BUG_FLOODED_FORGOTTEN
+        if (worker->flooded && !connection->closed && list_empty(&connection->ready))
+            list_append(&worker->ready, node); /* it may have been stopped in the middle */
+#endif
+        connection_continue_reading(connection);
+        if (connection_is_waited_for(connection)) {
+            /* Its acknowledgements are used up: the Client can look at what they have made room for
+             * while we read the others. */
+            worker_submit(worker);
+            connection_flush(connection);
+        }
     }
+    /* In front of those who have been read: nobody can flood again before they have had a turn. */
+    move_all(&late, &worker->ready);
+    move_all(&worker->ready, &late);
 }
 
 static void flush_connections(struct worker *worker)
 {
     struct list turn;
     list_init(&turn);
-    for (struct list *node; (node = list_pop(&worker->unflushed)) != NULL;)
-        list_append(&turn, node);
+    move_all(&turn, &worker->unflushed);
     for (struct list *node; (node = list_pop(&turn)) != NULL;) {
         struct connection *connection = CONTAINER_OF(node, struct connection, unflushed);
         connection_flush(connection);
@@ -440,17 +314,29 @@ static void resend_fired(struct worker *worker, struct worker_timer *timer)
     for (struct list *node = worker->connections.next; node != &worker->connections;
          node = node->next) {
         struct connection *connection = CONTAINER_OF(node, struct connection, all);
-        if (connection->session != NULL && connection->version != MQTT_VERSION_5 &&
-            connection->session->outbound.inflight_count > 0)
+#ifndef SEEDED_BUG_RESENT_TO_ALL
+        if (connection->version == MQTT_VERSION_5)
+            continue; /* [MQTT-4.4.0-1] */
+#endif
+        if (connection->session != NULL && connection->session->outbound.inflight_count > 0)
             outbound_resend_due(worker, connection->session);
     }
     worker_timer_set(worker, timer,
                      worker->now_ms + worker->broker->config->sqlite.resend_interval_ms / 2 + 1);
 }
 
+void worker_close_listeners(struct worker *worker)
+{
+    const struct broker *broker = worker->broker;
+    worker->closed = true;
+    for (unsigned i = 0; i < broker->listener_count; i++)
+        epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, broker->listeners[i].fd, NULL);
+}
+
 static void begin_stop(struct worker *worker)
 {
     worker->stopping = true;
+    worker_close_listeners(worker); /* what waits there would wake us for ever */
     for (struct list *node = worker->connections.next, *next; node != &worker->connections;
          node = next) {
         next = node->next;
@@ -461,22 +347,33 @@ static void begin_stop(struct worker *worker)
     }
 }
 
-static void turn(struct worker *worker, int timeout)
+/* How long the turn took: so long, at most, did everybody else wait for it. */
+static void measure_turn(struct worker *worker)
+{
+    distribution_add(&worker->counters.turn_us, broker_clock_us() - worker->now_us);
+    counter_set(&worker->counters.queued_bytes, worker->queued_bytes);
+}
+
+void worker_turn(struct worker *worker, int timeout)
 {
     struct epoll_event events[EVENTS_PER_TURN];
     size_t pending[WORKERS_MAX];
     int count = await(worker, events, timeout);
     update_clock(worker);
+    update_watched(worker);
 #ifdef SEEDED_BUG_BATCH_BEFORE_MAIL
     worker_batch(worker);
     usleep(1000);
 #endif
     for (unsigned i = 0; i < worker->broker->worker_count; i++)
         pending[i] = mailbox_pending(worker->inboxes[i]);
+    policy_take(worker);
     if (atomic_load(&worker->broker->stopping) && !worker->stopping)
         begin_stop(worker);
     settle_started(worker);
-    open_mail(worker, pending);
+    worker_open_mail(worker, pending);
+    authenticate_collect(worker);
+    errand_run_all(worker);
     look_at_store(worker);
     collect_reads(worker);
     timer_wheel_advance(&worker->wheel, worker->now_ms, fire, worker);
@@ -486,12 +383,13 @@ static void turn(struct worker *worker, int timeout)
     worker->answers_left = subscribe_go_on(worker);
     /* Submitted before anything that rests on it leaves; what that releases may record more. */
     do {
-        submit(worker);
+        worker_submit(worker);
         waiting_release(worker);
     } while (worker->batch != NULL);
-    post_all(worker);
+    worker_post_all(worker);
     flush_connections(worker);
-    submit(worker);
+    worker_submit(worker);
+    measure_turn(worker);
 }
 
 static bool idle(const struct worker *worker)
@@ -503,29 +401,38 @@ static bool idle(const struct worker *worker)
     return list_empty(&worker->connections);
 }
 
+static void first_worker_start(struct worker *worker)
+{
+    limits_start(worker);
+    retained_expiry_start(worker);
+    sys_topics_start(worker);
+}
+
 void *worker_run(void *argument)
 {
     struct worker *worker = argument;
+    memory_begin_thread();
     reclaim_thread_register();
     update_clock(worker);
     if (worker->index == 0)
-        sys_topics_start(worker);
+        first_worker_start(worker);
     worker_timer_init(&worker->resend_timer, resend_fired);
     if (worker->broker->config->sqlite.resend_interval_ms > 0)
         worker_timer_set(worker, &worker->resend_timer, worker->now_ms);
-    turn(worker, 0); /* sessions of the last run: their timers start now */
+    transition_start(worker);
+    worker_turn(worker, 0); /* sessions of the last run: their timers start now */
     while (!worker->stopping)
-        turn(worker, sleep_time(worker));
+        worker_turn(worker, sleep_time(worker));
     /* Connections get their time to read the DISCONNECT; mail goes on until nobody sends any. */
     uint64_t deadline =
         worker->now_ms + (uint64_t)worker->broker->config->broker.shutdown_grace_s * 1000;
     while (!idle(worker) && worker->now_ms < deadline)
-        turn(worker, 10);
+        worker_turn(worker, 10);
     atomic_fetch_add(&worker->broker->stopped_workers, 1);
     do {
-        turn(worker, 1);
+        worker_turn(worker, 1);
     } while (atomic_load(&worker->broker->stopped_workers) < worker->broker->worker_count);
-    turn(worker, 0);
+    worker_turn(worker, 0);
     reclaim_thread_unregister();
     return NULL;
 }
@@ -541,6 +448,7 @@ static enum status watch(struct worker *worker, int fd, void *source, uint32_t e
 enum status worker_init(struct worker *worker, struct broker *broker, unsigned index)
 {
     worker->broker = broker;
+    worker->policy = policy_hold(broker->policy);
     worker->index = index;
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -550,6 +458,9 @@ enum status worker_init(struct worker *worker, struct broker *broker, unsigned i
     TRY(watch(worker, worker->event_fd, &worker->event_fd, EPOLLIN));
     update_clock(worker);
     timer_wheel_init(&worker->wheel, worker->now_ms);
+    policy_tls_start(worker);
+    drop_start(worker);
+    outbound_room_init(worker);
     list_init(&worker->connections);
     list_init(&worker->ready);
     list_init(&worker->unflushed);
@@ -557,12 +468,17 @@ enum status worker_init(struct worker *worker, struct broker *broker, unsigned i
     list_init(&worker->started);
     list_init(&worker->subscribing);
     list_init(&worker->answering);
+    list_init(&worker->authenticating);
     worker->routes = route_cache_new(broker->index, ROUTE_CACHE_SIZE);
     worker->inboxes = calloc(broker->worker_count, sizeof(struct mailbox *));
     worker->outboxes = calloc(broker->worker_count, sizeof *worker->outboxes);
+    worker->answer_at = calloc(broker->worker_count, sizeof *worker->answer_at);
     worker->input = malloc(WORKER_INPUT_SIZE);
     worker->plaintext = malloc(WORKER_INPUT_SIZE);
-    if (worker->routes == NULL || worker->inboxes == NULL || worker->outboxes == NULL ||
+    worker->recorder = recorder_new();
+    worker->errands = mailbox_new(1);
+    if (worker->recorder == NULL || worker->errands == NULL || worker->routes == NULL ||
+        worker->inboxes == NULL || worker->outboxes == NULL || worker->answer_at == NULL ||
         worker->input == NULL || worker->plaintext == NULL)
         return STATUS_NO_MEMORY;
     for (unsigned i = 0; i < broker->worker_count; i++) {
@@ -584,12 +500,43 @@ void worker_connect(struct worker *worker)
         worker->outboxes[i].mailbox = broker->workers[i].inboxes[worker->index];
 }
 
+static enum status watch_listener(struct worker *worker, struct listener *listener)
+{
+    return watch(worker, listener->fd, listener, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+/* All of them: those for whom it is too early are not accepted from for long. */
+static void listen_again(struct worker *worker, struct worker_timer *timer)
+{
+    struct broker *broker = worker->broker;
+    for (unsigned i = 0; i < broker->listener_count && !worker->closed; i++) {
+        if (!worker->deaf[i])
+            continue;
+        worker->deaf[i] = watch_listener(worker, &broker->listeners[i]) != STATUS_OK;
+        if (worker->deaf[i]) /* for want of memory */
+            worker_timer_set(worker, timer, worker->now_ms + 1000);
+    }
+}
+
+void worker_pause_listener(struct worker *worker, const struct listener *listener, uint64_t wait_ms)
+{
+    struct timer *timer = &worker->listen_timer.timer;
+    uint64_t due_ms = worker->now_ms + wait_ms;
+    epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+    worker->deaf[listener - worker->broker->listeners] = true;
+    if (!timer_armed(timer) || timer->due_ms > due_ms)
+        worker_timer_set(worker, &worker->listen_timer, due_ms);
+}
+
 enum status worker_listen(struct worker *worker)
 {
     struct broker *broker = worker->broker;
+    worker->deaf = calloc(broker->listener_count, sizeof *worker->deaf);
+    if (worker->deaf == NULL)
+        return STATUS_NO_MEMORY;
+    worker_timer_init(&worker->listen_timer, listen_again);
     for (unsigned i = 0; i < broker->listener_count; i++)
-        TRY(watch(worker, broker->listeners[i].fd, &broker->listeners[i],
-                  EPOLLIN | EPOLLEXCLUSIVE));
+        TRY(watch_listener(worker, &broker->listeners[i]));
     return STATUS_OK;
 }
 
@@ -598,21 +545,12 @@ void worker_fini(struct worker *worker)
     struct broker *broker = worker->broker;
     if (broker == NULL)
         return;
-    for (unsigned i = 0; worker->inboxes != NULL && i < broker->worker_count; i++) {
-        if (worker->inboxes[i] != NULL) {
-            for (struct parcel *parcel; (parcel = mailbox_take(worker->inboxes[i])) != NULL;)
-                parcel_discard(parcel);
-            mailbox_free(worker->inboxes[i]);
-        }
-        for (struct parcel *parcel = worker->outboxes[i].first, *next; parcel != NULL;
-             parcel = next) {
-            next = parcel->next;
-            parcel_discard(parcel);
-        }
-    }
+    worker_discard_mail(worker);
+    authenticate_collect(worker);
     for (struct list *node; (node = list_pop(&worker->connections)) != NULL;)
         connection_free(CONTAINER_OF(node, struct connection, all));
     waiting_fini(worker);
+    transition_stop(worker);
     subscribe_discard(worker);
     for (uint32_t i = 0; i < worker->sessions.capacity; i++) {
         while (worker->sessions.buckets[i] != NULL)
@@ -623,10 +561,18 @@ void worker_fini(struct worker *worker)
     route_cache_free(worker->routes);
     free(worker->inboxes);
     free(worker->outboxes);
+    free(worker->answer_at);
+    free(worker->deaf);
+    free(worker->recorder);
+    if (worker->errands != NULL)
+        mailbox_free(worker->errands);
     free(worker->deliveries);
     free(worker->owed);
+    relay_fini(&worker->relay);
     free(worker->input);
     free(worker->plaintext);
+    policy_drop(worker->policy);
+    policy_drop(atomic_load(&worker->offered));
     close(worker->epoll_fd);
     close(worker->event_fd);
     close(worker->spare_fd);

@@ -1,15 +1,16 @@
 #include "config/config.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/file.h"
+#include "base/network.h"
 #include "config/config_option.h"
 #include "config/config_parse.h"
 
@@ -25,18 +26,23 @@ struct load {
 
 /* ---- Sections as the table knows them ---- */
 
-/* Where the options of a section go; the latest listener for listeners. */
-static void *section_base(struct config *config, enum config_section section)
+void *config_section_base(struct config *config, enum config_section section)
 {
     switch (section) {
     case CONFIG_SECTION_listener:
         return &config->listeners[config->listener_count - 1];
+    case CONFIG_SECTION_authentication:
+        return &config->authentication;
     case CONFIG_SECTION_mqtt:
         return &config->mqtt;
     case CONFIG_SECTION_sqlite:
         return &config->sqlite;
     case CONFIG_SECTION_broker:
         return &config->broker;
+    case CONFIG_SECTION_admin:
+        return &config->admin;
+    case CONFIG_SECTION_authorization:
+        return &config->authorization;
     case CONFIG_SECTION_log:
         return &config->log;
     default:
@@ -71,9 +77,10 @@ void config_fini(struct config *config)
         free(listener->host);
     }
     free(config->listeners);
+    free(config->admin.host);
     for (unsigned section = 0; section < CONFIG_SECTION_COUNT; section++) {
         if (section != CONFIG_SECTION_listener)
-            free_section(section, section_base(config, section));
+            free_section(section, config_section_base(config, section));
     }
     for (size_t i = 0; i < config->warning_count; i++)
         free(config->warnings[i]);
@@ -133,6 +140,8 @@ __attribute__((format(printf, 3, 4))) static enum status refuse(struct load *loa
                                                                 const char *format, ...)
 {
     int used = snprintf(load->error, load->error_size, "%s:%u: ", load->path, line);
+    if (line == 0)
+        used = snprintf(load->error, load->error_size, "%s: ", load->path);
     if (used < 0 || (size_t)used >= load->error_size)
         return STATUS_INVALID;
     va_list arguments;
@@ -198,11 +207,33 @@ static enum status parse_bind(const char *text, char **out_host, uint16_t *out_p
 
 /* ---- What the table cannot say: options that need or exclude each other ---- */
 
+/* Neither side has a certificate then: an option of theirs would promise what is not kept. */
+static enum status check_psk_options(struct load *load, const struct config_listener *listener,
+                                     unsigned line)
+{
+    const char *option = listener->certificate != NULL                     ? "certificate"
+                         : listener->key != NULL                           ? "key"
+                         : listener->ca != NULL                            ? "ca"
+                         : listener->client_certificate != TLS_CLIENT_NONE ? "client_certificate"
+                         : listener->crl != NULL                           ? "crl"
+                         : listener->disconnect_expired                    ? "disconnect_expired"
+                         : listener->sni_directory != NULL                 ? "sni_directory"
+                         : listener->ocsp_response != NULL                 ? "ocsp_response"
+                                                                           : NULL;
+    if (option == NULL)
+        return STATUS_OK;
+    return refuse(load, line, "listener '%s': 'psk_file' and '%s' exclude each other",
+                  listener->name, option);
+}
+
 static enum status check_tls_options(struct load *load, const struct config_listener *listener,
                                      unsigned line)
 {
+    if (listener->psk_file != NULL)
+        return check_psk_options(load, listener, line);
     if (listener->certificate == NULL || listener->key == NULL)
-        return refuse(load, line, "listener '%s': transport = tls needs '%s'", listener->name,
+        return refuse(load, line, "listener '%s': transport = %s needs '%s'", listener->name,
+                      listener->transport == LISTENER_WSS ? "wss" : "tls",
                       listener->certificate == NULL ? "certificate" : "key");
     if (listener->client_certificate != TLS_CLIENT_NONE && listener->ca == NULL)
         return refuse(load, line,
@@ -211,6 +242,10 @@ static enum status check_tls_options(struct load *load, const struct config_list
                       listener->name,
                       listener->client_certificate == TLS_CLIENT_REQUIRED ? "required"
                                                                           : "optional");
+    if (listener->client_certificate == TLS_CLIENT_NONE && listener->crl != NULL)
+        return refuse(load, line,
+                      "listener '%s': 'crl' needs client_certificate = required or optional",
+                      listener->name);
     if (listener->client_certificate == TLS_CLIENT_NONE && listener->ca != NULL)
         return warn(load, line,
                     "listener '%s': 'ca' has no effect while client_certificate is none",
@@ -228,11 +263,18 @@ static enum status check_tcp_options(struct load *load, const struct config_list
                          : listener->client_certificate != TLS_CLIENT_NONE ? "client_certificate"
                          : listener->tls_version != TLS_LOWEST_1_2         ? "tls_version"
                          : listener->ciphers != NULL                       ? "ciphers"
+                         : listener->crl != NULL                           ? "crl"
+                         : listener->disconnect_expired                    ? "disconnect_expired"
+                         : listener->psk_file != NULL                      ? "psk_file"
+                         : listener->groups != NULL                        ? "groups"
+                         : listener->alpn != NULL                          ? "alpn"
+                         : listener->sni_directory != NULL                 ? "sni_directory"
+                         : listener->ocsp_response != NULL                 ? "ocsp_response"
                                                                            : NULL;
     if (option == NULL)
         return STATUS_OK;
-    return refuse(load, line, "listener '%s': option '%s' needs transport = tls", listener->name,
-                  option);
+    return refuse(load, line, "listener '%s': option '%s' needs transport = tls or wss",
+                  listener->name, option);
 }
 
 static enum status check_bind(struct load *load, struct config_listener *listener, unsigned line)
@@ -253,6 +295,33 @@ static enum status check_bind(struct load *load, struct config_listener *listene
     return status;
 }
 
+static enum status check_proxy(struct load *load, const struct config_listener *listener,
+                               unsigned line)
+{
+    const char *rest = listener->proxy_from;
+    struct network network;
+    if (listener->proxy_protocol != (rest != NULL))
+        return refuse(load, line,
+                      "listener '%s': proxy_protocol = true and 'proxy_from' need each other",
+                      listener->name);
+    while (rest != NULL && network_next(&rest, &network))
+        ;
+    if (rest == NULL ||
+        (rest[0] == '\0' && strspn(listener->proxy_from, " ") != strlen(listener->proxy_from)))
+        return STATUS_OK;
+    char shown[80];
+    return refuse(load, line,
+                  "listener '%s': proxy_from: '%s' does not begin with an address or a network, as "
+                  "in \"10.0.0.0/24 fd00::7\"",
+                  listener->name, log_text(rest, strlen(rest), shown, sizeof shown));
+}
+
+static bool takes_tokens(const struct config *config)
+{
+    return config->authentication.jwt_key_file != NULL ||
+           config->authentication.jwt_secret_file != NULL;
+}
+
 static enum status check_listener(struct load *load, size_t index)
 {
     struct config_listener *listener = &load->config->listeners[index];
@@ -265,13 +334,55 @@ static enum status check_listener(struct load *load, size_t index)
             return refuse(load, line, "listener '%s': '%s' is the address of listener '%s' too",
                           listener->name, listener->bind, other->name);
     }
-    TRY(listener->transport == LISTENER_TLS ? check_tls_options(load, listener, line)
-                                            : check_tcp_options(load, listener, line));
-    if (!listener->allow_anonymous && listener->client_certificate == TLS_CLIENT_NONE)
+    TRY(config_listener_has_tls(listener) ? check_tls_options(load, listener, line)
+                                          : check_tcp_options(load, listener, line));
+    TRY(check_proxy(load, listener, line));
+    if (listener->allowed_origins != NULL && !config_listener_has_websocket(listener))
+        return refuse(load, line,
+                      "listener '%s': option 'allowed_origins' needs transport = ws or wss",
+                      listener->name);
+    if (listener->certificate_user != CERTIFICATE_USER_NONE &&
+        listener->client_certificate == TLS_CLIENT_NONE)
+        return refuse(
+            load, line,
+            "listener '%s': option 'certificate_user' needs client_certificate = optional "
+            "or required",
+            listener->name);
+    if (!listener->allow_anonymous && listener->client_certificate == TLS_CLIENT_NONE &&
+        listener->psk_file == NULL && load->config->authentication.password_file == NULL &&
+        !takes_tokens(load->config))
         TRY(warn(load, line,
                  "listener '%s' refuses every client: it neither allows anonymous ones nor asks "
-                 "for certificates",
+                 "for certificates, and there is neither a password_file nor a key of tokens",
                  listener->name));
+    return STATUS_OK;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
+static enum status check_admin(struct load *load)
+{
+    struct config_admin *admin = &load->config->admin;
+    char shown[128];
+    if (admin->http == NULL)
+        return STATUS_OK;
+    enum status status = parse_bind(admin->http, &admin->host, &admin->port);
+    if (status == STATUS_INVALID)
+        return refuse(load, 0,
+                      "admin: http '%s' is not an address and port, as in "
+                      "\"127.0.0.1:9883\" or \"[::1]:9883\"",
+                      log_text(admin->http, strlen(admin->http), shown, sizeof shown));
+    TRY(status);
+#ifndef SEEDED_BUG_ADMIN_OPEN
+    if (admin->token_file == NULL && !is_loopback(admin->host))
+        return refuse(load, 0,
+                      "admin: http '%s' can be reached from elsewhere, and needs 'token_file'",
+                      admin->http);
+#endif
     return STATUS_OK;
 }
 
@@ -279,6 +390,9 @@ static enum status check_rest(struct load *load)
 {
     const struct config *config = load->config;
     const char *directory = config->sqlite.mounted_file_path;
+    if (config->mqtt.max_keepalive_s > 0 &&
+        config->mqtt.min_keepalive_s > config->mqtt.max_keepalive_s)
+        return refuse(load, 0, "min_keepalive is above max_keepalive");
     if (config->mqtt.keepalive_multiplier != 1.5)
         TRY(warn(load, 0,
                  "keepalive_multiplier is not 1.5, which does not conform to MQTT "
@@ -288,6 +402,16 @@ static enum status check_rest(struct load *load)
     if (config->sqlite.durability == STORE_DURABILITY_NONE)
         TRY(warn(load, 0,
                  "durability = none: a stop of the broker loses every session and message"));
+    if (!takes_tokens(config) &&
+        (config->authentication.jwt_audience != NULL || config->authentication.jwt_issuer != NULL))
+        return refuse(load, 0, "jwt_audience and jwt_issuer need jwt_key_file or jwt_secret_file");
+    TRY(check_admin(load));
+    struct stat found;
+    if (stat(directory, &found) == 0 && !S_ISDIR(found.st_mode))
+        return refuse(load, 0,
+                      "mounted_file_path '%s' is not a directory: the store is several files, and "
+                      "needs one of its own",
+                      directory);
     if (directory[0] != '/')
         TRY(warn(load, 0,
                  "mounted_file_path '%s' is relative: started elsewhere, the broker finds "
@@ -353,8 +477,23 @@ static enum status on_option(void *context, unsigned line, const struct config_o
                              const char *value, char *why, size_t why_size)
 {
     struct load *load = context;
-    return config_option_set(option, section_base(load->config, option->section), value, why,
+    return config_option_set(option, config_section_base(load->config, option->section), value, why,
                              why_size);
+}
+
+/* In the store's directory, where there is one. A path that is too long for a socket is none. */
+static enum status default_control(struct config *config)
+{
+    enum { PATH_SIZE = 107 };
+    const char *directory = config->sqlite.mounted_file_path;
+    size_t size = strlen(directory);
+    char path[4096 + 16];
+    snprintf(path, sizeof path, "%s%sholdfast.sock", directory,
+             size > 0 && directory[size - 1] == '/' ? "" : "/");
+    if (config->sqlite.durability == STORE_DURABILITY_NONE || strlen(path) > PATH_SIZE)
+        path[0] = '\0';
+    config->broker.control = strdup(path);
+    return config->broker.control != NULL ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static enum status load_sections(struct load *load, struct bytes text)
@@ -363,13 +502,15 @@ static enum status load_sections(struct load *load, struct bytes text)
         .context = load, .listener = on_listener, .option = on_option};
     for (unsigned section = 0; section < CONFIG_SECTION_COUNT; section++) {
         if (section != CONFIG_SECTION_listener)
-            TRY(set_defaults(section, section_base(load->config, section)));
+            TRY(set_defaults(section, config_section_base(load->config, section)));
     }
     TRY(config_parse(load->path, text, &handler, load->error, load->error_size));
     if (load->config->listener_count == 0)
         TRY(default_listener(load));
     if (load->config->sqlite.mounted_file_path == NULL)
         TRY(default_directory(&load->config->sqlite.mounted_file_path));
+    if (load->config->broker.control == NULL)
+        TRY(default_control(load->config));
     for (size_t i = 0; i < load->config->listener_count; i++)
         TRY(check_listener(load, i));
     return check_rest(load);
@@ -394,47 +535,15 @@ enum status config_load_text(const char *path, struct bytes text, struct config 
     return status;
 }
 
-/* Ours and not libconfuse's, which ends the process when it is given a directory. Pipes are
- * welcome: -c /dev/stdin. */
-static enum status read_all(int fd, const char *path, struct buffer *out, char *error,
-                            size_t error_size)
-{
-    for (;;) {
-        TRY(buffer_reserve(out, 4096));
-        ssize_t got = read(fd, out->data + out->size, out->capacity - out->size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            snprintf(error, error_size, "%s: %s", path, strerror(errno));
-            return STATUS_IO;
-        }
-        if (got == 0)
-            return STATUS_OK;
-        out->size += (size_t)got;
-        if (out->size > FILE_SIZE_MAX) {
-            snprintf(error, error_size, "%s: larger than a configuration can be", path);
-            return STATUS_INVALID;
-        }
-    }
-}
-
 enum status config_load(const char *path, struct config *out, char *error, size_t error_size)
 {
     struct buffer text = {0};
     if (path == NULL)
         return config_load_text("default configuration", bytes_of(NULL, 0), out, error, error_size);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        snprintf(error, error_size, "%s: %s", path, strerror(errno));
-        return errno == ENOENT ? STATUS_NOT_FOUND : errno == EACCES ? STATUS_DENIED : STATUS_IO;
-    }
-    error[0] = '\0';
-    enum status status = read_all(fd, path, &text, error, error_size);
-    close(fd);
+    /* Not libconfuse, which ends the process when it is given a directory. */
+    enum status status = file_read(path, FILE_SIZE_MAX, &text, error, error_size);
     if (status == STATUS_OK)
         status = config_load_text(path, bytes_of(text.data, text.size), out, error, error_size);
-    else if (error[0] == '\0')
-        snprintf(error, error_size, "%s: %s", path, status_text(status));
     buffer_fini(&text);
     return status;
 }

@@ -37,6 +37,25 @@ static const struct choice choices[] = {
 };
 static const size_t choice_count = sizeof choices / sizeof *choices;
 
+struct reloaded {
+    enum config_section section;
+    const char *option;
+};
+
+static const struct reloaded reloaded[] = {
+#define RELOADED(section_, name_) {CONFIG_SECTION_##section_, #name_},
+#include "config/config_option.def"
+};
+
+bool config_option_is_reloaded(const struct config_option *option)
+{
+    for (size_t i = 0; i < sizeof reloaded / sizeof *reloaded; i++) {
+        if (reloaded[i].section == option->section && strcmp(reloaded[i].option, option->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 struct section {
     const char *name;
     const char *help;

@@ -2,6 +2,7 @@
 #ifndef BROKER_CONFIG_OPTION_H
 #define BROKER_CONFIG_OPTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ enum config_kind {
     CONFIG_MILLISECONDS,
     CONFIG_CHOICE,
 };
+
+struct config;
 
 struct config_option {
     enum config_section section;
@@ -43,8 +46,13 @@ const char *config_section_help(enum config_section section);
 
 /* CONFIG_SECTION_COUNT if there is none of that name. */
 enum config_section config_section_find(const char *name);
+/* Where its options go: in the latest listener for those of listeners. */
+void *config_section_base(struct config *config, enum config_section section);
 /* NULL if there is none of that name. */
 const struct config_option *config_option_find(enum config_section section, const char *name);
+
+/* Whether SIGHUP puts a new value in force. */
+bool config_option_is_reloaded(const struct config_option *option);
 
 /* What the option allows, in words: "a whole number from 1 to 65535". Returns `out`. */
 const char *config_option_allowed(const struct config_option *option, char *out, size_t capacity);

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "config/config_scan.h"
 
-enum { WHY_SIZE = 512, OPTIONS_MAX = 64 };
+enum { WHY_SIZE = 512, OPTIONS_MAX = 128 };
 
 struct parse {
     const struct config_parse_handler *handler;

@@ -39,6 +39,12 @@ static const char strictness[] =
     "options, an option or a section given twice, values out of range, a brace or quote that is "
     "missing.";
 
+static const char reloading[] =
+    "SIGHUP has the running broker read its file again. Options marked \"(reloaded)\" then get "
+    "their "
+    "new value, with all clients or with none: where anything is wrong, everything stays as it "
+    "was. What else has changed is named in the log and waits for a restart.";
+
 static const char usage[] = "`holdfast --check-config -c FILE` checks a file without starting; "
                             "`holdfast -c FILE` runs with it. Both exit with 2 if it is not sound.";
 
@@ -80,7 +86,7 @@ static void print_option_help(FILE *file, const struct config_option *option)
         fprintf(file, " (%s)", option->unit);
     if (shown_default(option) != NULL)
         fprintf(file, "; default %s", shown_default(option));
-    fputc('\n', file);
+    fprintf(file, "%s\n", config_option_is_reloaded(option) ? " (reloaded)" : "");
     print_wrapped(file, option->help, HELP_INDENT);
 }
 
@@ -89,6 +95,8 @@ void config_print_help(FILE *file)
     print_wrapped(file, syntax, 0);
     fputc('\n', file);
     print_wrapped(file, strictness, 0);
+    fputc('\n', file);
+    print_wrapped(file, reloading, 0);
     fprintf(file, "\n%s", example);
     for (unsigned section = 0; section < CONFIG_SECTION_COUNT; section++) {
         fprintf(file, "\n%s\n", config_section_name(section));
@@ -109,7 +117,8 @@ static void print_option_row(FILE *file, const struct config_option *option)
             option->unit);
     if (fallback != NULL)
         fprintf(file, "`%s`", fallback);
-    fprintf(file, " | %s |\n", option->help);
+    fprintf(file, " | %s%s |\n", option->help,
+            config_option_is_reloaded(option) ? " (reloaded)" : "");
 }
 
 void config_print_markdown(FILE *file)
@@ -117,10 +126,10 @@ void config_print_markdown(FILE *file)
     fprintf(file,
             "# Configuration\n\n"
             "<!-- Made by `holdfast --help-config-markdown` from config/config_option.def. -->\n\n"
-            "```\n%s```\n\n%s\n\n%s\n\n%s\n\n"
+            "```\n%s```\n\n%s\n\n%s\n\n%s\n\n%s\n\n"
             "Without a file, and for every option that a file does not have, the defaults below "
             "hold. An option that mosquitto or NanoMQ has too carries its name.\n",
-            example, syntax, strictness, usage);
+            example, syntax, strictness, usage, reloading);
     for (unsigned section = 0; section < CONFIG_SECTION_COUNT; section++) {
         fprintf(file,
                 "\n## %s\n\n%s\n\n| Option | Allowed | Default | Meaning |\n|---|---|---|---|\n",

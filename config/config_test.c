@@ -86,7 +86,7 @@ static void defaults_are_safe(void **state)
     assert_true(config.listeners[0].allow_anonymous);
     assert_true(config.mqtt.keepalive_multiplier == 1.5);
     assert_int_equal(config.mqtt.max_packet_size, 1048576);
-    assert_int_equal(config.mqtt.max_inflight_messages, 100);
+    assert_int_equal(config.mqtt.max_inflight_messages, 1000);
     assert_int_equal(config.mqtt.max_queued_messages, 100000);
     assert_int_equal(config.mqtt.max_qos, 2);
     assert_true(config.mqtt.retain_available);
@@ -243,6 +243,9 @@ static void values_out_of_range_name_the_range(void **state)
         "\n\nmqtt {\n\n keepalive_multiplier = 0.9 }",
         "x.conf:5: option 'keepalive_multiplier' in section 'mqtt': '0.9' is not a number from 1 "
         "to 100");
+    refuses("sqlite { mounted_file_path = \"/dev/null\" }",
+            "x.conf: mounted_file_path '/dev/null' is not a directory: the store is several files, "
+            "and needs one of its own");
     refuses("mqtt { retain_available = maybe }",
             "x.conf:1: option 'retain_available' in section 'mqtt': 'maybe' is not true or false");
     refuses("mqtt { max_qos = -1 }",
@@ -306,6 +309,35 @@ static void what_stands_twice_is_refused(void **state)
             "x.conf:2: found duplicate title 'a'");
     refuses("listener a { bind = '1' }\nlistener b { bind = '*:1' }",
             "x.conf:2: listener 'b': '*:1' is the address of listener 'a' too");
+}
+
+static void an_admin_address_from_elsewhere_needs_a_token(void **state)
+{
+    static const char *const reachable[] = {
+        "*:9883", "9883", "10.0.0.1:9883", "[::]:9883", "example.com:9883", "128.0.0.1:9883"};
+    static const char *const loopback[] = {"127.0.0.1:9883", "127.1.2.3:1", "[::1]:9883",
+                                           "localhost:9883"};
+    char text[160], expected[200];
+    struct config config;
+    for (size_t i = 0; i < sizeof reachable / sizeof *reachable; i++) {
+        snprintf(text, sizeof text, "admin { http = \"%s\" }", reachable[i]);
+        snprintf(expected, sizeof expected,
+                 "x.conf: admin: http '%s' can be reached from elsewhere, and needs 'token_file'",
+                 reachable[i]);
+        refuses(text, expected);
+        snprintf(text, sizeof text, "admin { http = \"%s\" token_file = \"/t\" }", reachable[i]);
+        accepts(text, &config);
+        config_fini(&config);
+    }
+    for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++) {
+        snprintf(text, sizeof text, "admin { http = \"%s\" }", loopback[i]);
+        accepts(text, &config);
+        assert_int_not_equal(config.admin.port, 0);
+        config_fini(&config);
+    }
+    refuses("admin { http = \"localhost\" }",
+            "x.conf: admin: http 'localhost' is not an address and port, as in \"127.0.0.1:9883\" "
+            "or \"[::1]:9883\"");
 }
 
 static void the_same_option_in_two_listeners_is_fine(void **state)
@@ -414,10 +446,40 @@ static void tls_options_must_fit_together(void **state)
             "required }",
             "x.conf:1: listener 'a': client_certificate = required needs 'ca', the authorities of "
             "those certificates");
+    refuses("listener a { bind = '1' certificate_user = subject allow_anonymous = true }",
+            "x.conf:1: listener 'a': option 'certificate_user' needs client_certificate = optional "
+            "or required");
     refuses("listener a { bind = '1' certificate = c }",
-            "x.conf:1: listener 'a': option 'certificate' needs transport = tls");
+            "x.conf:1: listener 'a': option 'certificate' needs transport = tls or wss");
     refuses("listener a { bind = '1' client_certificate = required }",
-            "x.conf:1: listener 'a': option 'client_certificate' needs transport = tls");
+            "x.conf:1: listener 'a': option 'client_certificate' needs transport = tls or wss");
+    refuses("listener a {\n bind = '1'\n transport = wss key = k }",
+            "x.conf:2: listener 'a': transport = wss needs 'certificate'");
+    refuses("listener a { bind = '1' transport = ws certificate = c }",
+            "x.conf:1: listener 'a': option 'certificate' needs transport = tls or wss");
+    refuses("listener a { bind = '1' transport = tcp allowed_origins = 'https://a' }",
+            "x.conf:1: listener 'a': option 'allowed_origins' needs transport = ws or wss");
+    refuses("listener a { bind = '1' transport = tls certificate = c key = k crl = d }",
+            "x.conf:1: listener 'a': 'crl' needs client_certificate = required or optional");
+    refuses("listener a { bind = '1' psk_file = p }",
+            "x.conf:1: listener 'a': option 'psk_file' needs transport = tls or wss");
+    refuses("listener a { bind = '1' transport = tls psk_file = p certificate = c key = k }",
+            "x.conf:1: listener 'a': 'psk_file' and 'certificate' exclude each other");
+    refuses("listener a { bind = '1' transport = wss psk_file = p client_certificate = optional }",
+            "x.conf:1: listener 'a': 'psk_file' and 'client_certificate' exclude each other");
+    refuses("listener a { bind = '1' transport = tls psk_file = p ocsp_response = d }",
+            "x.conf:1: listener 'a': 'psk_file' and 'ocsp_response' exclude each other");
+    refuses("listener a { bind = '1' ocsp_response = d }",
+            "x.conf:1: listener 'a': option 'ocsp_response' needs transport = tls or wss");
+    refuses("listener a { bind = '1' transport = tls psk_file = p sni_directory = d }",
+            "x.conf:1: listener 'a': 'psk_file' and 'sni_directory' exclude each other");
+    accepts("listener a { bind = '1' transport = tls psk_file = p }", &config);
+    assert_int_equal(config.warning_count, 0);
+    assert_string_equal(config.listeners[0].psk_file, "p");
+    assert_int_equal(config.listeners[0].psk_user, PSK_USER_IDENTITY);
+    config_fini(&config);
+    refuses("listener a { bind = '1' crl = d }",
+            "x.conf:1: listener 'a': option 'crl' needs transport = tls or wss");
     refuses("listener a { transport = tcp }",
             "x.conf:1: listener 'a' has no 'bind': give it an address and a port, as in bind = "
             "\"127.0.0.1:1883\"");
@@ -455,7 +517,7 @@ static void files_that_cannot_be_read_are_named(void **state)
     assert_int_equal(config_load("/", &config, error, sizeof error), STATUS_IO);
     assert_string_equal(error, "/: Is a directory");
     assert_int_equal(config_load("/dev/zero", &config, error, sizeof error), STATUS_INVALID);
-    assert_string_equal(error, "/dev/zero: larger than a configuration can be");
+    assert_string_equal(error, "/dev/zero: larger than the 1048576 bytes it may have");
 }
 
 /* ---- The store's place ---- */
@@ -495,6 +557,38 @@ static char *printed(void (*print)(FILE *file))
     print(file);
     assert_int_equal(fclose(file), 0);
     return text;
+}
+
+static void collect(void *context, const char *what)
+{
+    strcat(context, what);
+    strcat(context, "\n");
+}
+
+static void what_takes_a_restart_is_told_and_nothing_else(void **state)
+{
+    char said[512] = "";
+    struct config running, wanted;
+    accepts("listener \"a\" { bind = \"127.0.0.1:1\" allow_anonymous = true }\n"
+            "listener \"b\" { bind = \"127.0.0.1:2\" allow_anonymous = true }\n",
+            &running);
+    accepts("listener \"c\" { bind = \"127.0.0.1:3\" allow_anonymous = true }\n"
+            "listener \"a\" { bind = \"127.0.0.1:4\" max_connections = 3 }\n"
+            "mqtt { response_information = \"x\" keepalive_multiplier = 2 }\n"
+            "log { level = trace }\n",
+            &wanted);
+    config_compare(&running, &wanted, collect, said);
+    assert_string_equal(said, "listener \"a\": bind\n"
+                              "listener \"a\": max_connections\n"
+                              "listener \"b\", which is gone\n"
+                              "listener \"c\", which is new\n"
+                              "mqtt: keepalive_multiplier\n"
+                              "mqtt: response_information\n");
+    said[0] = '\0';
+    config_compare(&running, &running, collect, said);
+    assert_string_equal(said, "");
+    config_fini(&running);
+    config_fini(&wanted);
 }
 
 static void docs_configuration_md_is_what_the_table_says(void **state)
@@ -557,6 +651,7 @@ int main(void)
         cmocka_unit_test(octal_hexadecimal_and_units_are_refused),
         cmocka_unit_test(unknown_names_are_refused_with_the_nearest),
         cmocka_unit_test(what_stands_twice_is_refused),
+        cmocka_unit_test(an_admin_address_from_elsewhere_needs_a_token),
         cmocka_unit_test(the_same_option_in_two_listeners_is_fine),
         cmocka_unit_test(broken_structure_is_refused_where_it_is),
         cmocka_unit_test(nothing_is_expanded),
@@ -569,6 +664,7 @@ int main(void)
         cmocka_unit_test(doubtful_choices_are_warned_about),
         cmocka_unit_test(files_that_cannot_be_read_are_named),
         cmocka_unit_test(the_default_directory_does_not_depend_on_where_one_stands),
+        cmocka_unit_test(what_takes_a_restart_is_told_and_nothing_else),
         cmocka_unit_test(docs_configuration_md_is_what_the_table_says),
         cmocka_unit_test(the_help_names_every_option_and_fits_a_terminal),
         cmocka_unit_test(the_example_of_the_manual_is_sound),

@@ -22,6 +22,37 @@ static void a_connection_from_connect_to_disconnect(void **state)
          {"PEER_CLOSED", "CLOSE", "CLOSING"});
 }
 
+/* 5.0 sections 3.1.4 and 5.4.2: nothing of a Client is looked at before it is known who it is, and
+ * it has the time of a CONNECT for it, no more. */
+static void a_password_is_tried_before_the_session_is_touched(void **state)
+{
+    static const char *const ends[] = {"TIMED_OUT", "TAKEN_OVER", "STOPPED", "PEER_CLOSED"};
+    PLAY(machine, "ACCEPTED", {"CREDENTIALS", "AUTHENTICATE", "AUTHENTICATING"},
+         {"CONNECT", "START_SESSION", "RESUMING"}, {"RESUMED", "CONNACK", "CONNECTED"});
+    PLAY(machine, "ACCEPTED", {"CREDENTIALS", "AUTHENTICATE", "AUTHENTICATING"},
+         {"CONNECT_REFUSED", "REFUSE DRAIN", "CLOSING"}, {"DRAINED", "CLOSE", "CLOSING"});
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        PLAY(machine, "ACCEPTED", {"CREDENTIALS", "AUTHENTICATE", "AUTHENTICATING"},
+             {ends[i], "CLOSE", "CLOSING"});
+}
+
+/* [MQTT-4.12.0-2] [MQTT-4.12.0-3] [MQTT-4.12.0-4] [MQTT-3.1.2-30]: AUTH goes to and fro before
+ * there is a Session, and nothing but AUTH and DISCONNECT comes meanwhile. */
+static void an_exchange_comes_before_the_session(void **state)
+{
+    static const char *const ends[] = {"DISCONNECT", "TIMED_OUT", "STOPPED", "PEER_CLOSED"};
+    static const char *const refusals[] = {"CONNECT_REFUSED", "MALFORMED"};
+    PLAY(machine, "ACCEPTED", {"CHALLENGED", "EXCHANGE", "EXCHANGING"},
+         {"PACKET", "HANDLE", "EXCHANGING"}, {"CONNECT", "START_SESSION", "RESUMING"},
+         {"RESUMED", "CONNACK", "CONNECTED"}, {"PACKET", "HANDLE", "CONNECTED"});
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        PLAY(machine, "ACCEPTED", {"CHALLENGED", "EXCHANGE", "EXCHANGING"},
+             {refusals[i], "REFUSE DRAIN", "CLOSING"}, {"DRAINED", "CLOSE", "CLOSING"});
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        PLAY(machine, "ACCEPTED", {"CHALLENGED", "EXCHANGE", "EXCHANGING"},
+             {ends[i], "CLOSE", "CLOSING"});
+}
+
 /* [MQTT-3.1.0-1]: without an answer, for the Server may not say DISCONNECT [MQTT-3.14.0-1]. */
 static void the_first_packet_is_connect(void **state)
 {
@@ -42,6 +73,7 @@ static void a_refused_connect_is_answered_and_closed(void **state)
 static void a_peer_that_sends_no_connect_is_closed(void **state)
 {
     PLAY(machine, "ACCEPTED", {"TIMED_OUT", "CLOSE", "CLOSING"});
+    PLAY(machine, "ACCEPTED", {"STOPPED", "CLOSE", "CLOSING"});
     PLAY(machine, "ACCEPTED", {"PEER_CLOSED", "CLOSE", "CLOSING"});
 }
 
@@ -86,6 +118,9 @@ struct world {
     bool session; /* a Session knows the connection */
     bool connack; /* CONNACK 0x00 was sent */
     bool deaf;    /* input is not looked at */
+    bool tried;   /* its password is being tried, or has been */
+    bool trying;
+    bool exchanging; /* AUTH packets go to and fro */
     bool draining, closed;
 };
 
@@ -97,16 +132,20 @@ static bool possible(const void *context, uint8_t event, uint8_t state)
         return false;
     switch (event) {
     case CONNECTION_EVENT_CONNECT:
+        return reads || world->trying;
+    case CONNECTION_EVENT_CREDENTIALS:
+    case CONNECTION_EVENT_CHALLENGED:
+        return reads && !world->connack && !world->tried;
     case CONNECTION_EVENT_PACKET:
     case CONNECTION_EVENT_DISCONNECT:
     case CONNECTION_EVENT_MALFORMED:
         return reads;
     case CONNECTION_EVENT_CONNECT_REFUSED:
-        return reads && !world->connack;
+        return (reads || world->trying) && !world->connack;
     case CONNECTION_EVENT_RESUMED:
         return world->session && !world->connack;
     case CONNECTION_EVENT_TAKEN_OVER:
-        return world->session;
+        return world->session || world->trying;
     case CONNECTION_EVENT_DRAINED:
         return world->draining;
     default:
@@ -122,10 +161,17 @@ static const char *observe(void *context, uint8_t event, uint8_t state, const st
         if (world->closed)
             return "something after the close";
         switch (row->steps[i]) {
+        case CONNECTION_ACTION_AUTHENTICATE:
+            world->tried = world->trying = world->deaf = true;
+            break;
+        case CONNECTION_ACTION_EXCHANGE:
+            world->tried = world->exchanging = true;
+            break;
         case CONNECTION_ACTION_START_SESSION:
             if (world->session || world->connack)
                 return "a second CONNECT is accepted [MQTT-3.1.0-2]";
             world->session = world->deaf = true;
+            world->trying = world->exchanging = false;
             break;
         case CONNECTION_ACTION_REFUSE:
             if (world->connack || world->session)
@@ -139,7 +185,7 @@ static const char *observe(void *context, uint8_t event, uint8_t state, const st
             world->deaf = false;
             break;
         case CONNECTION_ACTION_HANDLE:
-            if (!world->connack)
+            if (!world->connack && !world->exchanging)
                 return "handled before CONNACK [MQTT-3.1.0-1]";
             break;
         case CONNECTION_ACTION_CLOSE_NORMALLY:
@@ -167,6 +213,8 @@ static const char *observe(void *context, uint8_t event, uint8_t state, const st
     bool ended = row->next == CONNECTION_STATE_CLOSING;
     if (ended != (world->draining || world->closed))
         return "CLOSING, and nothing closes";
+    if (ended)
+        world->trying = world->exchanging = false;
     if (ended && world->session)
         return "the Session still knows a connection that closes";
     if (disconnect && (refused || !ended))
@@ -190,6 +238,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_from_connect_to_disconnect),
+        cmocka_unit_test(a_password_is_tried_before_the_session_is_touched),
+        cmocka_unit_test(an_exchange_comes_before_the_session),
         cmocka_unit_test(the_first_packet_is_connect),
         cmocka_unit_test(a_refused_connect_is_answered_and_closed),
         cmocka_unit_test(a_peer_that_sends_no_connect_is_closed),

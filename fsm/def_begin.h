@@ -1,4 +1,7 @@
 /* Included first by every .def: what the includer did not define expands to nothing. No guard. */
+#ifndef MACHINE
+#define MACHINE(title, text)
+#endif
 #ifndef STATE
 #define STATE(name, text)
 #endif

@@ -1,4 +1,5 @@
 /* Included last by every .def. No guard. */
+#undef MACHINE
 #undef STATE
 #undef EVENT
 #undef ACTION

@@ -47,6 +47,8 @@ void play(const struct fsm_machine *machine, const char *state, const struct exp
           size_t count)
 {
     uint8_t at = state_named(machine, state);
+    if (getenv("HOLDFAST_TEST_TRACE") != NULL) /* for spec/cells */
+        log_threshold = LOG_TRACE;
     for (size_t i = 0; i < count; i++) {
         const char *before = machine->state_names[at];
         uint8_t event = event_named(machine, lines[i].event);
@@ -54,7 +56,10 @@ void play(const struct fsm_machine *machine, const char *state, const struct exp
         if (cell->why == NULL)
             fail_msg("%s, line %zu: %s in %s can occur, the table says never: %s", machine->name,
                      i + 1, lines[i].event, before, cell->never);
-        const struct fsm_row *row = fsm_step(machine, &at, event, "test");
+        uint8_t from = at;
+        const struct fsm_row *row = fsm_step(machine, &at, event);
+        if (log_wants(LOG_TRACE))
+            fsm_trace(machine, from, event, row, "test");
         char actions[160];
         actions_text(machine, row, actions, sizeof actions);
         if (strcmp(actions, lines[i].actions) != 0 ||

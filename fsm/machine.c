@@ -35,14 +35,14 @@
 #define FSM_DEF "fsm/outbound_qos2.def"
 #include "fsm/machine_table.inc"
 
+#define FSM_MACHINE authentication
+#define FSM_PREFIX AUTHENTICATION
+#define FSM_DEF "fsm/authentication.def"
+#include "fsm/machine_table.inc"
+
 const struct fsm_machine *const fsm_machines[] = {
-    &connection_machine,
-    &session_machine,
-    &will_machine,
-    &inbound_qos2_machine,
-    &outbound_qos1_machine,
-    &outbound_qos2_machine,
-    0,
+    &connection_machine,    &session_machine,       &will_machine,           &inbound_qos2_machine,
+    &outbound_qos1_machine, &outbound_qos2_machine, &authentication_machine, 0,
 };
 
 void fsm_trace(const struct fsm_machine *machine, uint8_t state, uint8_t event,

@@ -24,7 +24,8 @@ struct fsm_row {
 };
 
 struct fsm_machine {
-    const char *name;
+    const char *name, *title, *about;
+    uint8_t number; /* its place in fsm_machines */
     uint8_t state_count, event_count, action_count;
     const struct fsm_row *rows; /* [state * event_count + event] */
     const char *const *state_names, *const *state_texts;
@@ -32,21 +33,19 @@ struct fsm_machine {
     const char *const *action_names, *const *action_texts;
 };
 
-/* Logs one transition at trace level; `subject` is the client identifier, ready to print. */
-void fsm_trace(const struct fsm_machine *machine, uint8_t state, uint8_t event,
-               const struct fsm_row *row, const char *subject);
-
 static inline const struct fsm_row *fsm_step(const struct fsm_machine *machine, uint8_t *state,
-                                             uint8_t event, const char *subject)
+                                             uint8_t event)
 {
     CHECK(*state < machine->state_count && event < machine->event_count);
     const struct fsm_row *row = &machine->rows[*state * machine->event_count + event];
     CHECK(row->why != 0);
-    if (log_wants(LOG_TRACE))
-        fsm_trace(machine, *state, event, row, subject);
     *state = row->next;
     return row;
 }
+
+/* Logs one transition at trace level; `subject` is the client identifier, ready to print. */
+void fsm_trace(const struct fsm_machine *machine, uint8_t state, uint8_t event,
+               const struct fsm_row *row, const char *subject);
 
 extern const struct fsm_machine *const fsm_machines[]; /* all of them, NULL at the end */
 

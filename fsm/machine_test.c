@@ -19,7 +19,7 @@
 #include "fsm/fsm_testing.h"
 #include "fsm/machines.h"
 
-enum { STATES_MAX = 32, MACHINES = 6 };
+enum { STATES_MAX = 32, MACHINES = 7 };
 
 static const struct fsm_row *cell(const struct fsm_machine *machine, unsigned state, unsigned event)
 {
@@ -44,8 +44,10 @@ static const struct fsm_row *cell(const struct fsm_machine *machine, unsigned st
 static void all_machines_are_listed(void **test_state)
 {
     unsigned count = 0;
-    while (fsm_machines[count] != NULL)
+    while (fsm_machines[count] != NULL) {
+        assert_int_equal(fsm_machines[count]->number, count);
         count++;
+    }
     assert_int_equal(count, MACHINES);
 }
 
@@ -142,9 +144,13 @@ static void every_state_leads_to_the_machines_rest(void **test_state)
         const struct fsm_machine *machine;
         const char *rest;
     } rests[MACHINES] = {
-        {&connection_machine, "CLOSING"}, {&session_machine, "ABSENT"},
-        {&will_machine, "NONE"},          {&inbound_qos2_machine, "FREE"},
-        {&outbound_qos1_machine, "DONE"}, {&outbound_qos2_machine, "DONE"},
+        {&connection_machine, "CLOSING"},
+        {&session_machine, "ABSENT"},
+        {&will_machine, "NONE"},
+        {&inbound_qos2_machine, "FREE"},
+        {&outbound_qos1_machine, "DONE"},
+        {&outbound_qos2_machine, "DONE"},
+        {&authentication_machine, "FAILED"},
     };
     for (unsigned i = 0; i < MACHINES; i++) {
         const struct fsm_machine *machine = rests[i].machine;
@@ -231,7 +237,9 @@ static int step_in_child(const struct fsm_machine *machine, unsigned state, unsi
         signal(SIGABRT, SIG_DFL);
         dup2(ends[1], STDERR_FILENO);
         uint8_t at = (uint8_t)state;
-        fsm_step(machine, &at, (uint8_t)event, "sensor-7");
+        const struct fsm_row *row = fsm_step(machine, &at, (uint8_t)event);
+        if (log_wants(LOG_TRACE))
+            fsm_trace(machine, (uint8_t)state, (uint8_t)event, row, "sensor-7");
         _exit(0);
     }
     close(ends[1]);

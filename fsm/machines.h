@@ -2,7 +2,21 @@
 #ifndef FSM_MACHINES_H
 #define FSM_MACHINES_H
 
+#include <stdbool.h>
+
 #include "fsm/machine.h"
+
+/* In the order of fsm_machines. */
+enum fsm_machine_number {
+    CONNECTION_MACHINE,
+    SESSION_MACHINE,
+    WILL_MACHINE,
+    INBOUND_QOS2_MACHINE,
+    OUTBOUND_QOS1_MACHINE,
+    OUTBOUND_QOS2_MACHINE,
+    AUTHENTICATION_MACHINE,
+    FSM_MACHINE_COUNT
+};
 
 #define STATE(name, text) CONNECTION_STATE_##name,
 enum connection_state {
@@ -105,5 +119,29 @@ enum outbound_qos2_action {
     OUTBOUND_QOS2_ACTION_COUNT
 };
 extern const struct fsm_machine outbound_qos2_machine;
+
+#define STATE(name, text) AUTHENTICATION_STATE_##name,
+enum authentication_state {
+#include "fsm/authentication.def"
+    AUTHENTICATION_STATE_COUNT
+};
+#define EVENT(name, text) AUTHENTICATION_EVENT_##name,
+enum authentication_event {
+#include "fsm/authentication.def"
+    AUTHENTICATION_EVENT_COUNT
+};
+#define ACTION(name, text) AUTHENTICATION_ACTION_##name,
+enum authentication_action {
+#include "fsm/authentication.def"
+    AUTHENTICATION_ACTION_COUNT
+};
+extern const struct fsm_machine authentication_machine;
+
+/* Whether it belongs to a Network Connection, by whose number it is told from others of its kind.
+ */
+static inline bool fsm_is_of_connection(const struct fsm_machine *machine)
+{
+    return machine->number == CONNECTION_MACHINE || machine->number == AUTHENTICATION_MACHINE;
+}
 
 #endif

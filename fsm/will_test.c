@@ -51,6 +51,7 @@ static void a_normal_disconnect_deletes_it(void **state)
 {
     PLAY(machine, "NONE", {"CONNECT_WITH_WILL", "KEEP", "ARMED"},
          {"DISCONNECT_NORMAL", "FORGET", "NONE"}, {"SESSION_ENDED", "", "NONE"});
+    PLAY(machine, "NONE", {"CONNECT_WITHOUT_WILL", "", "NONE"}, {"DISCONNECT_NORMAL", "", "NONE"});
     PLAY(machine, "NONE", {"CONNECT_WITH_WILL", "KEEP", "ARMED"},
          {"DISCONNECT_NORMAL", "FORGET", "NONE"}, {"CONNECT_WITHOUT_WILL", "", "NONE"},
          {"CLOSED_DELAYED", "", "NONE"});

@@ -51,3 +51,25 @@ bool acknowledgement_decode(const struct decoder *decoder, enum packet_type type
     %% write exec;
     return true;
 }
+
+/* ---- The common kind: Success, without properties ---- */
+
+size_t acknowledgement_decode_quick(const uint8_t *data, size_t size, struct acknowledgement *out)
+{
+    enum { SIZE = 4 };
+    if (size < SIZE || data[1] != SIZE - 2)
+        return 0;
+    switch (data[0]) {
+    case PACKET_PUBACK << 4:
+    case PACKET_PUBREC << 4:
+    case PACKET_PUBREL << 4 | 2: /* [MQTT-3.6.1-1] */
+    case PACKET_PUBCOMP << 4:
+        break;
+    default:
+        return 0;
+    }
+    out->packet_identifier = get_u16(data + 2);
+    out->reason_code = REASON_SUCCESS;
+    properties_clear(&out->properties, data + SIZE);
+    return out->packet_identifier != 0 ? SIZE : 0;
+}

@@ -94,7 +94,7 @@ static enum rule connect_flags_rule(uint8_t flags, enum mqtt_version version)
             else
                 fnext password;
         } else {
-            fnext the_end;
+            fnext the_end; /* no field without its flag [MQTT-3.1.2-16] [MQTT-3.1.2-18] */
         }
     }
 

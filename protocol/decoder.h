@@ -56,8 +56,9 @@ static inline void properties_clear(struct properties *out, const uint8_t *at)
     out->raw = bytes_of(at, 0);
 }
 
-/* RULE_NONE when the first byte of a fixed header is one that this side may receive. frame.rl */
-enum rule frame_first_byte_rule(uint8_t byte, bool as_server);
+/* RULE_NONE when the first byte of a fixed header is one that this side may receive; `mqtt_31`:
+ * where MQTT 3.1 is spoken. frame.rl */
+enum rule frame_first_byte_rule(uint8_t byte, bool as_server, bool mqtt_31);
 
 bool connect_decode(struct decoder *decoder, struct connect *out);
 bool connack_decode(const struct decoder *decoder, struct connack *out);

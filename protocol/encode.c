@@ -118,7 +118,7 @@ static size_t properties_size(const struct properties *properties)
     return counter.size;
 }
 
-/* With their Property Length, which 3.x does not have. */
+/* With their Property Length, 0 where there are none [MQTT-2.2.2-1]; 3.x does not have it. */
 static void properties_write(struct writer *writer, enum mqtt_version version,
                              const struct properties *properties)
 {

@@ -55,8 +55,17 @@
     write data nofinal noerror;
 }%%
 
-enum rule frame_first_byte_rule(uint8_t byte, bool as_server)
+/* What has QoS 1 in MQTT 3.1 is sent again with DUP (MQTT 3.1 sections 2.1, 3.6, 3.8 and 3.10). */
+static uint8_t without_dup(uint8_t byte)
 {
+    bool repeated = byte == 0x6a || byte == 0x8a || byte == 0xaa;
+    return repeated ? byte & 0xf7 : byte;
+}
+
+enum rule frame_first_byte_rule(uint8_t byte, bool as_server, bool mqtt_31)
+{
+    if (mqtt_31)
+        byte = without_dup(byte);
     const uint8_t *p = &byte, *pe = p + 1;
     enum rule rule = RULE_NONE, *out_rule = &rule;
     int cs;
@@ -71,7 +80,7 @@ enum rule frame_first_byte_rule(uint8_t byte, bool as_server)
     alphtype unsigned char;
 
     action first {
-        rule = frame_first_byte_rule(*p, as_server);
+        rule = frame_first_byte_rule(*p, as_server, parser->mqtt_31);
         if (rule != RULE_NONE)
             goto refused;
         parser->type = *p >> 4;
@@ -106,7 +115,7 @@ enum frame_result frame_parser_feed(struct frame_parser *parser, bool as_server,
     }
 
     *out_consumed = (size_t)(p - data);
-    parser->header_size += (uint8_t)(p - data);
+    parser->header_size = (parser->header_size + (unsigned)(p - data)) & 0x7f;
     parser->state = (uint8_t)(cs ^ frame_start);
     return complete ? FRAME_HEADER : FRAME_MORE;
 

@@ -137,6 +137,25 @@ static void a_parser_is_small(void **state)
     assert_true(sizeof(struct frame_parser) <= 8); /* one for each idle connection */
 }
 
+static void mqtt_31_sends_acknowledgements_and_subscriptions_again_with_dup(void **state)
+{
+    static const struct {
+        uint8_t byte;
+        bool in_31;
+    } cases[] = {{0x6a, true},  {0x8a, true},  {0xaa, true},  {0x6b, false},
+                 {0x68, false}, {0x4a, false}, {0x7a, false}, {0xea, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int mqtt_31 = 0; mqtt_31 <= 1; mqtt_31++) {
+            struct frame_parser parser = {.mqtt_31 = mqtt_31};
+            struct refusal refusal;
+            size_t consumed;
+            bool accepted = feed(&parser, &cases[i].byte, 1, &consumed, &refusal) == FRAME_MORE;
+            assert_int_equal(accepted, mqtt_31 && cases[i].in_31);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +165,7 @@ int main(void)
         cmocka_unit_test(the_offset_of_a_refusal_counts_from_the_first_byte),
         cmocka_unit_test(first_bytes_are_as_the_tables_list_them),
         cmocka_unit_test(a_refusal_is_cited_for_the_version_of_the_client),
+        cmocka_unit_test(mqtt_31_sends_acknowledgements_and_subscriptions_again_with_dup),
         cmocka_unit_test(a_parser_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ const char *packet_type_name(enum packet_type type)
 /* What the fixed header says is wrong in this version and direction. */
 static enum rule fixed_header_rule(uint8_t first_byte, bool as_server, enum mqtt_version version)
 {
-    enum rule rule = frame_first_byte_rule(first_byte, as_server);
+    enum rule rule = frame_first_byte_rule(first_byte, as_server, version == MQTT_VERSION_31);
 
     if (version == MQTT_VERSION_5 || rule == RULE_RESERVED_PACKET_TYPE)
         return rule;

@@ -248,10 +248,11 @@ bool unsubscribe_next(const struct unsubscribe *unsubscribe, size_t *cursor,
 
 /* All zero is a parser at the start of a packet. */
 struct frame_parser {
-    uint8_t state;       /* the Ragel machine's; 0 = at the start */
-    uint8_t type;        /* enum packet_type once a byte has been read */
-    uint8_t flags;       /* low four bits of the first byte */
-    uint8_t header_size; /* bytes of the fixed header read so far */
+    uint8_t state;           /* the Ragel machine's; 0 = at the start */
+    uint8_t type;            /* enum packet_type once a byte has been read */
+    uint8_t flags;           /* low four bits of the first byte */
+    uint8_t header_size : 7; /* bytes of the fixed header read so far */
+    bool mqtt_31 : 1;        /* the caller's: a Client of MQTT 3.1 may set DUP on more */
     uint32_t remaining_length;
 };
 
@@ -286,6 +287,16 @@ bool packet_decode(enum mqtt_version version, bool as_server, const uint8_t *fra
 /* The same for a PUBLISH alone: the hot path. */
 bool publish_decode(enum mqtt_version version, bool as_server, const uint8_t *frame, size_t size,
                     size_t header_size, struct publish *out, struct refusal *out_refusal);
+
+/* In front of frame_parser_feed() and publish_decode(), which remain the judges: the size of the
+ * whole PUBLISH at `data`, decoded, where it is there, well-formed and of the common kind. 0: ask
+ * them. `size` may be more than one packet. */
+size_t publish_decode_quick(enum mqtt_version version, const uint8_t *data, size_t size,
+                            struct publish *out);
+
+/* The same for a PUBACK, PUBREC, PUBREL or PUBCOMP, of any version, that says nothing but its
+ * Packet Identifier. */
+size_t acknowledgement_decode_quick(const uint8_t *data, size_t size, struct acknowledgement *out);
 
 /* ---- Encoding ----
  *

@@ -107,6 +107,8 @@ static bool property_is_forwarded(enum property property)
            property != PROPERTY_SUBSCRIPTION_IDENTIFIER && property != PROPERTY_WILL_DELAY_INTERVAL;
 }
 
+/* As they came, in their order: [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17]
+ * [MQTT-3.3.2-18] [MQTT-3.3.2-20], of a Will Message [MQTT-3.1.3-10]. */
 size_t properties_forwardable(struct bytes raw, uint8_t *out)
 {
     size_t written = 0;

@@ -91,3 +91,41 @@ bool publish_decode(enum mqtt_version version, bool as_server, const uint8_t *fr
     out->payload = bytes_of(p, (size_t)(pe - p));
     return true;
 }
+
+/* ---- The common kind: no more than 16,383 bytes, no Properties ---- */
+
+size_t publish_decode_quick(enum mqtt_version version, const uint8_t *data, size_t size,
+                            struct publish *out)
+{
+    if (size < 5 || data[0] >> 4 != PACKET_PUBLISH || (FLAGS_ALLOWED >> (data[0] & 0x0f) & 1u) == 0)
+        return 0;
+    size_t header = data[1] < 0x80 ? 2 : 3, remaining_length = data[1] & 0x7f;
+    if (header == 3) {
+        if (data[2] == 0 || data[2] >= 0x80)
+            return 0;
+        remaining_length |= (size_t)data[2] << 7;
+    }
+    const uint8_t qos = data[0] >> 1 & 0x03;
+    const size_t identifier = qos > 0 ? 2 : 0, properties = version == MQTT_VERSION_5 ? 1 : 0;
+    if (size - header < remaining_length || remaining_length < 2 + identifier + properties)
+        return 0;
+    const uint8_t *p = data + header, *end = p + remaining_length;
+    struct bytes topic_name = bytes_of(p + 2, get_u16(p));
+    size_t offset;
+    if (topic_name.size > remaining_length - 2 - identifier - properties ||
+        !topic_name_validate(topic_name, &offset))
+        return 0;
+    p = topic_name.data + topic_name.size;
+    out->packet_identifier = qos > 0 ? get_u16(p) : 0;
+    p += identifier;
+    if ((qos > 0 && out->packet_identifier == 0) || (properties > 0 && *p != 0))
+        return 0;
+    p += properties;
+    out->dup = (data[0] & 0x08) != 0;
+    out->qos = qos;
+    out->retain = (data[0] & 0x01) != 0;
+    out->topic_name = topic_name;
+    properties_clear(&out->properties, p);
+    out->payload = bytes_of(p, (size_t)(end - p));
+    return header + remaining_length;
+}

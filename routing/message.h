@@ -16,6 +16,7 @@ struct message {
     /* Of a retained message: the topic index's version that it was routed as of. A subscription no
      * younger than that gets it as a live one. 0: from the store. */
     uint64_t routed_version;
+    bool claimed; /* between retained_claim() and retained_set(); its publisher's worker alone */
     _Atomic uint32_t references;
 };
 

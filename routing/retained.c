@@ -2,9 +2,10 @@
  * what it matches.
  *
  * A node's state is one word: a message, or "none since number N", so that the higher number wins
- * by compare-and-swap. A removal leaves its number behind, because a setter with a lower one may
- * still be under way on another worker; the last removals are kept, in a ring, and a node goes when
- * its removal leaves the ring. GONE closes a node for setters that found it before it went. */
+ * by compare-and-swap. A removal leaves its number behind while setters that have claimed the topic
+ * are under way, because theirs may be lower; the last of them takes the node away, and whoever
+ * claims the topic from then on takes a number above it. GONE closes a node for those who found it
+ * before it went. */
 #include "routing/retained.h"
 
 #include <pthread.h>
@@ -16,8 +17,6 @@
 #include "routing/reclaim.h"
 #include "routing/topic_table.h"
 
-enum { REMOVALS_KEPT = 16384 };
-
 /* A state is a message's address, or N << 1 | 1. */
 enum { NEVER = 1 };
 static const uint64_t GONE = UINT64_MAX;
@@ -25,16 +24,18 @@ static const uint64_t GONE = UINT64_MAX;
 struct place {
     struct topic_node node;
     _Atomic uint64_t state;
+    _Atomic uint64_t claimed;     /* the highest number that is set here, or is going to be */
     struct pointer_list children; /* places */
-    uint32_t queued;              /* times in the ring; writer's */
+    _Atomic uint32_t claims;      /* under way */
     uint8_t name[];               /* one level */
 };
 
 struct retained {
     pthread_mutex_t lock;
     _Atomic uint64_t count;
-    struct place **removals; /* a ring, grown as needed */
-    uint32_t removal_first, removal_count, removal_capacity, removal_limit;
+    _Atomic uint64_t client_count, client_bytes; /* without $SYS */
+    _Atomic uint64_t expiring;
+    _Atomic uint64_t passed; /* the highest number of a copy, or of a removal without a place */
     struct topic_table table;
     struct place root; /* last: it ends in its name, which is empty */
 };
@@ -64,7 +65,6 @@ struct retained *retained_new(const struct hash_key *key)
     struct retained *retained = calloc(1, sizeof *retained);
     if (retained == NULL)
         return NULL;
-    retained->removal_limit = REMOVALS_KEPT;
     pthread_mutex_init(&retained->lock, NULL);
     topic_table_init(&retained->table, key, offsetof(struct place, name));
     retained->root.node.hash = retained->table.key.secret[0];
@@ -89,13 +89,34 @@ void retained_free(struct retained *retained)
     topic_table_fini(&retained->table, free_place_and_message);
     pointer_list_fini(&retained->root.children);
     pthread_mutex_destroy(&retained->lock);
-    free(retained->removals);
     free(retained);
 }
 
 uint64_t retained_count(const struct retained *retained)
 {
     return atomic_load_explicit(&retained->count, memory_order_relaxed);
+}
+
+struct retained_usage retained_usage(const struct retained *retained)
+{
+    return (struct retained_usage){
+        .messages = atomic_load_explicit(&retained->client_count, memory_order_relaxed),
+        .bytes = atomic_load_explicit(&retained->client_bytes, memory_order_relaxed),
+    };
+}
+
+static void count(struct retained *retained, const struct message *message, bool more)
+{
+    static const char sys[] = "$SYS/";
+    const struct bytes *topic = &message->stored.topic;
+    uint64_t one = more ? 1 : UINT64_MAX, bytes = message_bytes(message);
+    atomic_fetch_add_explicit(&retained->count, one, memory_order_relaxed);
+    if (message->stored.has_expiry)
+        atomic_fetch_add_explicit(&retained->expiring, one, memory_order_relaxed);
+    if (topic->size >= sizeof sys - 1 && memcmp(topic->data, sys, sizeof sys - 1) == 0)
+        return;
+    atomic_fetch_add_explicit(&retained->client_count, one, memory_order_relaxed);
+    atomic_fetch_add_explicit(&retained->client_bytes, more ? bytes : -bytes, memory_order_relaxed);
 }
 
 /* ---- Places ---- */
@@ -124,15 +145,38 @@ static void set_slot(void *item, uint32_t slot)
     ((struct place *)item)->node.slot = slot;
 }
 
+static void raise(_Atomic uint64_t *highest, uint64_t number)
+{
+    uint64_t before = atomic_load(highest);
+    while (before < number && !atomic_compare_exchange_weak(highest, &before, number))
+        continue;
+}
+
+/* Makes a place that has no message, and that nobody has a claim on, GONE. Under the lock.
+ * Whoever claims raises `claims` and then looks at the state; this is the other way round. */
+static bool close_place(struct retained *retained, struct place *place)
+{
+    uint64_t state = atomic_load(&place->state);
+    if (state == GONE || is_message(state) ||
+        !atomic_compare_exchange_strong(&place->state, &state, GONE))
+        return false;
+#ifndef SEEDED_BUG_CLAIM_FORGOTTEN
+    if (atomic_load(&place->claims) > 0) {
+        atomic_store(&place->state, state); /* who has found it GONE waits for the lock */
+        return false;
+    }
+#endif
+#ifndef SEEDED_BUG_REMOVAL_FORGOTTEN
+    raise(&retained->passed, number_of(state));
+#endif
+    return true;
+}
+
 /* Removes places that say nothing, from `place` upwards. Under the lock. */
 static void prune(struct retained *retained, struct place *place)
 {
-    while (place != &retained->root && place->queued == 0 && pointer_list_empty(&place->children)) {
-        uint64_t state = atomic_load_explicit(&place->state, memory_order_relaxed);
-        if (is_message(state) ||
-            !atomic_compare_exchange_strong_explicit(&place->state, &state, GONE,
-                                                     memory_order_acq_rel, memory_order_relaxed))
-            return;
+    while (place != &retained->root && pointer_list_empty(&place->children) &&
+           close_place(retained, place)) {
         struct place *parent = place_of(place->node.parent);
         topic_table_remove(&retained->table, &place->node);
         pointer_list_remove(&parent->children, place->node.slot, set_slot);
@@ -206,106 +250,183 @@ static enum outcome decide(struct retained *retained, struct place *place, uint6
     } while (!atomic_compare_exchange_weak_explicit(&place->state, &before, state,
                                                     memory_order_acq_rel, memory_order_acquire));
     *out_won = true;
-    if (is_message(before))
+    if (is_message(state))
+        count(retained, message_of(state), true);
+    if (is_message(before)) {
+        count(retained, message_of(before), false);
         reclaim_defer(drop, message_of(before));
-    if (is_message(state) && !is_message(before))
-        atomic_fetch_add_explicit(&retained->count, 1, memory_order_relaxed);
-    if (!is_message(state) && is_message(before))
-        atomic_fetch_sub_explicit(&retained->count, 1, memory_order_relaxed);
+    }
     return DONE;
 }
 
-static enum status set_message(struct retained *retained, struct message *message)
+/* The place of the topic, with this state or that of a higher number. NULL: no memory. */
+static struct place *set_state(struct retained *retained, const struct message *message,
+                               uint64_t state, bool *out_won)
 {
-    uint64_t state = (uintptr_t)message, number = message->stored.number;
-    bool won = false;
-    CHECK(is_message(state));
-    message_hold(message, 1);
+    uint64_t number = message->stored.number;
     struct place *place = find(retained, message->stored.topic);
-    if (place == NULL || decide(retained, place, state, number, &won) == CLOSED) {
-        pthread_mutex_lock(&retained->lock);
-        place = find_or_make(retained, message->stored.topic);
-        enum outcome outcome = DONE;
-        if (place != NULL)
-            outcome = decide(retained, place, state, number, &won);
-        pthread_mutex_unlock(&retained->lock);
-        CHECK(outcome == DONE); /* nothing closes a place but the holder of the lock */
-    }
+    if (place != NULL && decide(retained, place, state, number, out_won) == DONE)
+        return place;
+    pthread_mutex_lock(&retained->lock);
+    place = find_or_make(retained, message->stored.topic);
+    if (place != NULL) /* nothing closes it but the holder of the lock */
+        CHECK(decide(retained, place, state, number, out_won) == DONE);
+    pthread_mutex_unlock(&retained->lock);
+    return place;
+}
+
+/* After the last claim, a place without a message goes. */
+static void leave(struct retained *retained, struct place *place, bool claimed)
+{
+    uint32_t claims =
+        claimed ? atomic_fetch_sub(&place->claims, 1) - 1 : atomic_load(&place->claims);
+    if (claims > 0 || is_message(atomic_load(&place->state)))
+        return;
+    pthread_mutex_lock(&retained->lock);
+    prune(retained, place);
+    pthread_mutex_unlock(&retained->lock);
+}
+
+static enum status set_message(struct retained *retained, struct message *message, bool claimed)
+{
+    bool won = false;
+    CHECK(is_message((uintptr_t)message));
+    message_hold(message, 1);
+    struct place *place = set_state(retained, message, (uintptr_t)message, &won);
     if (!won)
         message_drop(message, 1);
-    return place != NULL ? STATUS_OK : STATUS_NO_MEMORY;
-}
-
-static struct place **removal_at(const struct retained *retained, uint32_t i)
-{
-    return &retained->removals[(retained->removal_first + i) % retained->removal_capacity];
-}
-
-static void forget_oldest_removal(struct retained *retained)
-{
-    struct place *oldest = *removal_at(retained, 0);
-    retained->removal_first = (retained->removal_first + 1) % retained->removal_capacity;
-    retained->removal_count--;
-    oldest->queued--;
-    prune(retained, oldest);
-}
-
-static enum status make_room_for_removal(struct retained *retained)
-{
-    while (retained->removal_count >= retained->removal_limit)
-        forget_oldest_removal(retained);
-    if (retained->removal_count < retained->removal_capacity)
-        return STATUS_OK;
-    uint32_t capacity = retained->removal_capacity == 0 ? 64 : retained->removal_capacity * 2;
-    struct place **removals = malloc(capacity * sizeof *removals);
-    if (removals == NULL)
+    if (place == NULL)
         return STATUS_NO_MEMORY;
-    for (uint32_t i = 0; i < retained->removal_count; i++)
-        removals[i] = *removal_at(retained, i);
-    free(retained->removals);
-    retained->removals = removals;
-    retained->removal_first = 0;
-    retained->removal_capacity = capacity;
+    leave(retained, place, claimed);
     return STATUS_OK;
 }
 
-void retained_limit_removals(struct retained *retained, uint32_t limit)
-{
-    CHECK(limit > 0);
-    pthread_mutex_lock(&retained->lock);
-    retained->removal_limit = limit;
-    pthread_mutex_unlock(&retained->lock);
-}
-
-static enum status set_removal(struct retained *retained, const struct message *message)
+static enum status set_removal(struct retained *retained, const struct message *message,
+                               bool claimed)
 {
     uint64_t number = message->stored.number;
+    bool won;
     CHECK(number < GONE >> 1);
-    pthread_mutex_lock(&retained->lock);
-    enum status status = make_room_for_removal(retained);
-    struct place *place =
-        status == STATUS_OK ? find_or_make(retained, message->stored.topic) : NULL;
-    if (place == NULL) {
-        status = STATUS_NO_MEMORY;
-    } else {
-        uint64_t state = number << 1 | 1;
-        bool won;
-        CHECK(decide(retained, place, state, number, &won) == DONE);
-        if (won) {
-            retained->removal_count++;
-            *removal_at(retained, retained->removal_count - 1) = place;
-            place->queued++;
-        }
+    struct place *place = set_state(retained, message, number << 1 | 1, &won);
+    if (place == NULL)
+        return STATUS_NO_MEMORY;
+    leave(retained, place, claimed);
+    return STATUS_OK;
+}
+
+/* ---- Expiry ---- */
+
+struct expiry {
+    struct retained *retained;
+    int64_t store_now_ms;
+    void (*removed)(void *context, const struct message *message);
+    void *context;
+};
+
+/* A removal with the message's own number: what has replaced it meanwhile has a higher one. */
+static void expire_place(void *context, struct topic_node *node)
+{
+    struct expiry *expiry = context;
+    uint64_t state = atomic_load_explicit(&place_of(node)->state, memory_order_acquire);
+    if (!is_message(state) || !message_expired(message_of(state), expiry->store_now_ms))
+        return;
+    const struct message *message = message_of(state); /* stays until this thread is quiescent */
+    if (set_removal(expiry->retained, message, false) == STATUS_OK)
+        expiry->removed(expiry->context, message);
+}
+
+uint64_t retained_expiring(const struct retained *retained)
+{
+    return atomic_load_explicit(&retained->expiring, memory_order_relaxed);
+}
+
+void retained_expire(struct retained *retained, uint64_t *cursor, uint32_t places,
+                     int64_t store_now_ms,
+                     void (*removed)(void *context, const struct message *message), void *context)
+{
+    struct expiry expiry = {retained, store_now_ms, removed, context};
+    topic_table_walk(&retained->table, cursor, places, expire_place, &expiry);
+}
+
+/* ---- All of them, in slices ---- */
+
+struct slice {
+    void (*visit)(void *context, struct message *message);
+    void *context;
+};
+
+static void visit_in_slice(void *context, struct topic_node *node)
+{
+    const struct slice *slice = context;
+    uint64_t state = atomic_load_explicit(&place_of(node)->state, memory_order_acquire);
+    if (is_message(state))
+        slice->visit(slice->context, message_of(state));
+}
+
+void retained_walk(const struct retained *retained, uint64_t *cursor, uint32_t places,
+                   void (*visit)(void *context, struct message *message), void *context)
+{
+    struct slice slice = {visit, context};
+    topic_table_walk(&retained->table, cursor, places, visit_in_slice, &slice);
+}
+
+/* ---- Claims and copies ---- */
+
+/* Whoever claims raises `claimed` and then looks at `passed`; whoever copies raises `passed` and
+ * then looks at `claimed`: sequentially consistent, so one of them at least sees the other. */
+
+/* Has the topic's place stay until the message is set. Where there is no memory for a place there
+ * is nothing that could be copied either. */
+static struct place *take_place(struct retained *retained, struct bytes topic)
+{
+    struct place *place = find(retained, topic);
+    if (place != NULL) {
+        atomic_fetch_add(&place->claims, 1);
+        if (atomic_load(&place->state) != GONE)
+            return place;
+        atomic_fetch_sub(&place->claims, 1);
     }
+    pthread_mutex_lock(&retained->lock);
+    place = find_or_make(retained, topic);
+    if (place != NULL)
+        atomic_fetch_add(&place->claims, 1);
     pthread_mutex_unlock(&retained->lock);
-    return status;
+    return place;
+}
+
+bool retained_claim(struct retained *retained, struct message *message, uint64_t number)
+{
+    struct bytes topic = message->stored.topic;
+    struct place *place = message->claimed ? find(retained, topic) : take_place(retained, topic);
+    if (place != NULL) {
+        message->claimed = true;
+        raise(&place->claimed, number);
+    }
+#ifdef SEEDED_BUG_COPIES_IGNORED
+    return true;
+#endif
+    return atomic_load(&retained->passed) < number;
+}
+
+bool retained_copy(struct retained *retained, const struct message *message, uint64_t number,
+                   uint64_t *out_claimed)
+{
+    raise(&retained->passed, number);
+    const struct place *place = find(retained, message->stored.topic);
+    *out_claimed = place != NULL ? atomic_load(&place->claimed) : 0;
+#ifdef SEEDED_BUG_CLAIMS_IGNORED
+    return true;
+#endif
+    return *out_claimed <= message->stored.number;
 }
 
 enum status retained_set(struct retained *retained, struct message *message)
 {
+    bool claimed = message->claimed;
+    message->claimed = false;
     if (message->stored.payload.size == 0)
-        return set_removal(retained, message);
-    return set_message(retained, message);
+        return set_removal(retained, message, claimed);
+    return set_message(retained, message, claimed);
 }
 
 /* ---- One topic ---- */
@@ -321,10 +442,9 @@ bool retained_is_current(const struct retained *retained, const struct message *
     return state_of(retained, message->stored.topic) == (uintptr_t)message;
 }
 
-uint64_t retained_number(const struct retained *retained, struct bytes topic)
+bool retained_has(const struct retained *retained, struct bytes topic)
 {
-    uint64_t state = state_of(retained, topic);
-    return state != GONE ? number_of(state) : 0;
+    return is_message(state_of(retained, topic));
 }
 
 /* ---- Matching ---- */

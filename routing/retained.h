@@ -15,8 +15,21 @@ struct retained *retained_new(const struct hash_key *key);
 void retained_free(struct retained *retained);
 
 /* Sets the message (takes a reference of its own), or with an empty payload removes what is there
- * [MQTT-3.3.1-6]; `message` still decides by its number. */
+ * [MQTT-3.3.1-6]. It decides by its number against those that are claimed or set. */
 enum status MUST_USE retained_set(struct retained *retained, struct message *message);
+
+/* A publish that replaces or removes a retained message has two steps: it claims the topic with the
+ * number that it will be recorded under, and when that has been carried out it is set. False: a
+ * copy with a higher number has been made meanwhile, or a removal, of whatever message; take a
+ * higher one, claim again, and only then record it. */
+bool MUST_USE retained_claim(struct retained *retained, struct message *message, uint64_t number);
+
+/* Before the current retained message is recorded under `number` as owed to one session. False: one
+ * that is to replace it is recorded already, under `*out_claimed`, and a copy would come behind it
+ * at a restart. What this is asked of was asked for before that one was routed, so it comes live.
+ */
+bool MUST_USE retained_copy(struct retained *retained, const struct message *message,
+                            uint64_t number, uint64_t *out_claimed);
 
 /* Calls `visit` for each retained message whose topic matches the plain filter; the message is
  * borrowed: hold it to keep it. */
@@ -26,13 +39,30 @@ void retained_match(struct retained *retained, struct bytes filter,
 /* Whether this very message is the one of its topic now. */
 bool retained_is_current(const struct retained *retained, const struct message *message);
 
-/* The number of the message that the topic has, or of the removal of its last one; 0: neither is
- * known. */
-uint64_t retained_number(const struct retained *retained, struct bytes topic);
-
-/* How many removals decide by their number against messages that are set late; 16384 at first. */
-void retained_limit_removals(struct retained *retained, uint32_t limit);
-
+/* How many there are; and without those below $SYS, with their bytes (topic, properties, payload).
+ */
 uint64_t retained_count(const struct retained *retained);
+struct retained_usage {
+    uint64_t messages, bytes;
+};
+struct retained_usage retained_usage(const struct retained *retained);
+
+/* Looks at the next `places` of all there are, from `*cursor` on (0: the first; 0 again at the
+ * end), and calls `visit` for each message there, borrowed as above. A set that grows meanwhile may
+ * keep some from one round. */
+void retained_walk(const struct retained *retained, uint64_t *cursor, uint32_t places,
+                   void (*visit)(void *context, struct message *message), void *context);
+
+/* How many have a Message Expiry Interval. */
+uint64_t retained_expiring(const struct retained *retained);
+/* Looks at the next `places` of all there are, from `*cursor` on (0: the first; 0 again when it has
+ * come round), and removes those messages whose interval has passed. `removed` is told of each. One
+ * thread at a time. */
+void retained_expire(struct retained *retained, uint64_t *cursor, uint32_t places,
+                     int64_t store_now_ms,
+                     void (*removed)(void *context, const struct message *message), void *context);
+
+/* Whether the topic has a retained message. */
+bool retained_has(const struct retained *retained, struct bytes topic);
 
 #endif

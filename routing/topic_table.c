@@ -59,6 +59,25 @@ void topic_table_fini(struct topic_table *table, void (*visit)(struct topic_node
     memset(table->shards, 0, sizeof table->shards);
 }
 
+void topic_table_walk(const struct topic_table *table, uint64_t *cursor, uint32_t slots,
+                      void (*visit)(void *context, struct topic_node *node), void *context)
+{
+    uint64_t shard = *cursor >> 32, at = *cursor & UINT32_MAX;
+    for (; slots > 0 && shard < TOPIC_TABLE_SHARDS; slots--) {
+        const struct topic_table_slots *those =
+            atomic_load_explicit(&table->shards[shard].slots, memory_order_acquire);
+        if (those == NULL || at > those->mask) {
+            shard++;
+            at = 0;
+            continue;
+        }
+        uint64_t slot = atomic_load_explicit(&those->slots[at++], memory_order_acquire);
+        if (slot > REMOVED)
+            visit(context, node_of(slot));
+    }
+    *cursor = shard < TOPIC_TABLE_SHARDS ? shard << 32 | at : 0;
+}
+
 static bool is_child(const struct topic_table *table, const struct topic_node *node,
                      const struct topic_node *parent, uint64_t hash, struct bytes level)
 {

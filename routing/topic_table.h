@@ -49,6 +49,12 @@ void topic_table_init(struct topic_table *table, const struct hash_key *key, siz
 /* Calls `visit` for every node, which may free it; then frees the table. No readers. */
 void topic_table_fini(struct topic_table *table, void (*visit)(struct topic_node *node));
 
+/* Calls `visit` for the nodes in the next `slots` slots from `*cursor` on (0: the first), and moves
+ * it; at the end to 0. Online readers; a shard that grows meanwhile may hide nodes from one round.
+ */
+void topic_table_walk(const struct topic_table *table, uint64_t *cursor, uint32_t slots,
+                      void (*visit)(void *context, struct topic_node *node), void *context);
+
 static inline struct bytes topic_table_name(const struct topic_table *table,
                                             const struct topic_node *node)
 {

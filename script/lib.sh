@@ -35,7 +35,9 @@ step() {
 
   if [ "$bad" -gt 0 ]; then
     failures+=("$title: $log")
-    tail -n 100 "$log" | sed 's/^/    /'
+    # What went well would only push what did not out of sight.
+    { grep -vE '^ok  |^ +Start +[0-9]+:|[.]{3} +Passed ' "$log" || true; } |
+      tail -n 100 | sed 's/^/    /'
     printf 'FAILED  %s (%d s, exit status %d; all of it in %s)\n' \
       "$title" $((SECONDS - started)) $status "$log"
     return 1
@@ -80,23 +82,56 @@ end_to_end() { # broker, arguments of test/run...
     "${calm[@]}" test/run "$@" "$broker"
 }
 
-# Each libFuzzer program of the fuzz preset, for so many seconds, over its committed seeds.
-# Seeds and dictionary of protocol/publish_fuzz.c: protocol/fuzz/publish/ and protocol/fuzz/publish.dict.
+# What is drawn at random in a long run is drawn by the broker's code as it is committed, so that it can
+# be had again from that, and other code draws anew.
+code_seed() {
+  local sum
+  sum=$(git ls-tree HEAD -- base protocol fsm storage tls websocket proxy authentication authorization \
+    config routing trace broker verbs metrics admin sim | sha1sum)
+  echo $((16#${sum:0:8}))
+}
+
+# Histories in the simulated world, from a seed that is printed; docs/simulator.md. Some seconds from a
+# fresh one; or so many from the code's.
+simulate() { # how many
+  if [ $# -eq 0 ]; then
+    build/dev/sim --seconds 8 --jobs "$jobs"
+  else
+    build/dev/sim --seed "$(code_seed)" --seeds "$1" --jobs "$jobs"
+  fi
+}
+
+# One libFuzzer program of the fuzz preset, for so many seconds, over its committed seeds. Seeds and
+# dictionary of protocol/publish_fuzz.c: protocol/fuzz/publish/ and protocol/fuzz/publish.dict.
+fuzz_one() { # seconds, program
+  local seconds=$1 program=$2 name folder target
+  folder=$(basename "$(dirname "$program")")
+  name=$(basename "$program" _fuzz)
+  target=${name#"$folder"_}
+  local corpus=build/fuzz/corpus/$name arguments=()
+  mkdir -p "$corpus" build/fuzz/found
+  [ ! -f "$folder/fuzz/$target.dict" ] || arguments+=("-dict=$folder/fuzz/$target.dict")
+  arguments+=("$corpus")
+  [ ! -d "$folder/fuzz/$target" ] || arguments+=("$folder/fuzz/$target")
+  "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+    -print_final_stats=1 -artifact_prefix="build/fuzz/found/$name-" "${arguments[@]}"
+}
+
+# All of them, as many at a time as there are processors.
 fuzz() { # seconds a target
-  local seconds=$1 ok=0 bad=0 program name folder target
+  local ok=0 bad=0 program name
+  local stories=build/fuzz/stories
+  rm -rf "$stories" && mkdir -p "$stories"
+  export -f fuzz_one
+  printf '%s\n' build/fuzz/*/*_fuzz |
+    xargs -P "$jobs" -I{} bash -c 'name=$(basename "$2")
+      fuzz_one "$1" "$2" >"$3/$name" 2>&1 && touch "$3/$name.ok"' - "$1" {} "$stories" || true
   for program in build/fuzz/*/*_fuzz; do
     [ -x "$program" ] || continue
-    folder=$(basename "$(dirname "$program")")
-    name=$(basename "$program" _fuzz)
-    target=${name#"$folder"_}
-    local corpus=build/fuzz/corpus/$name arguments=()
-    mkdir -p "$corpus" build/fuzz/found
-    [ ! -f "$folder/fuzz/$target.dict" ] || arguments+=("-dict=$folder/fuzz/$target.dict")
-    arguments+=("$corpus")
-    [ ! -d "$folder/fuzz/$target" ] || arguments+=("$folder/fuzz/$target")
+    name=$(basename "$program")
     printf '=== %s\n' "$name"
-    if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
-      -print_final_stats=1 -artifact_prefix="build/fuzz/found/$name-" "${arguments[@]}"; then
+    cat "$stories/$name" || true
+    if [ -e "$stories/$name.ok" ]; then
       ok=$((ok + 1))
     else
       bad=$((bad + 1))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 enum { ORDINARY = 16 * 1024 - 64, ALIGNMENT = 16 };
 
@@ -44,6 +45,10 @@ void *arena_try(struct arena *arena, size_t size)
 void *arena_take(struct arena *arena, size_t size)
 {
     void *taken = arena_try(arena, size);
+    if (taken == NULL) {
+        memory_use_reserve();
+        taken = arena_try(arena, size);
+    }
     CHECK(taken != NULL);
     return taken;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 enum {
     NUMBERS = 1 << STORE_NUMBER_BITS,
@@ -13,8 +14,7 @@ enum {
 
 struct store_batch *batch_new(struct store *store, unsigned worker)
 {
-    struct store_batch *batch = calloc(1, sizeof *batch);
-    CHECK(batch != NULL);
+    struct store_batch *batch = memory_take_zeroed(1, sizeof *batch);
     batch->store = store;
     batch->worker = worker;
     batch->last = &batch->first;
@@ -159,11 +159,22 @@ static void init_row(struct row *row, struct delta_publish *publish, const struc
     }
 }
 
+uint64_t store_batch_next_number(const struct store_batch *batch)
+{
+    return batch->lsn << STORE_NUMBER_BITS | batch->message_count;
+}
+
+uint64_t store_number_lsn(uint64_t number)
+{
+    return number >> STORE_NUMBER_BITS;
+}
+
 void store_batch_message(struct store_batch *batch, const struct store_publish *publish)
 {
     struct store_message *message = publish->message;
     CHECK(batch->message_count < NUMBERS);
-    message->number = batch->lsn << STORE_NUMBER_BITS | batch->message_count++;
+    message->number = store_batch_next_number(batch);
+    batch->message_count++;
     batch->message_bytes += message->topic.size + message->properties.size + message->payload.size;
 
     struct delta_publish *delta =
@@ -213,6 +224,13 @@ void store_batch_released(struct store_batch *batch, uint64_t incarnation, uint6
 void store_batch_settled(struct store_batch *batch, uint64_t incarnation, uint64_t number)
 {
     append_row(batch, DELTA_SETTLED, incarnation, number);
+}
+
+void store_batch_retained_expire(struct store_batch *batch, struct bytes topic, uint64_t number)
+{
+    struct delta_retained *delta = append(batch, DELTA_RETAINED_EXPIRE, sizeof *delta);
+    delta->topic = arena_copy(&batch->arena, topic);
+    delta->number = number;
 }
 
 void store_batch_inbound_erase(struct store_batch *batch, uint64_t incarnation,

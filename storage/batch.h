@@ -22,6 +22,7 @@ enum delta_type {
     DELTA_RELEASED,
     DELTA_SETTLED,
     DELTA_INBOUND_ERASE,
+    DELTA_RETAINED_EXPIRE,
 };
 
 struct delta {
@@ -78,6 +79,12 @@ struct delta_subscription { /* subscribe, unsubscribe */
     struct store_subscription subscription;
 };
 
+struct delta_retained { /* retained_expire */
+    struct delta delta;
+    struct bytes topic;
+    uint64_t number;
+};
+
 struct delta_row { /* sent, released, settled, inbound_erase, session_end */
     struct delta delta;
     uint64_t incarnation;
@@ -106,6 +113,11 @@ struct store_batch {
 };
 
 struct store_batch *batch_new(struct store *store, unsigned worker);
+/* About what it takes of memory, with the bodies that it refers to. */
+static inline uint64_t batch_bytes(const struct store_batch *batch)
+{
+    return batch->arena.bytes + batch->message_bytes;
+}
 /* Hands every cookie to `release`. */
 void batch_release(struct store_batch *batch, void (*release)(void *context, void *cookie),
                    void *context);

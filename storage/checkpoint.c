@@ -1,3 +1,4 @@
+#include "base/memory.h"
 #include "storage/internal.h"
 
 #include "base/log.h"
@@ -55,6 +56,9 @@ void checkpoint_close(struct checkpointer *checkpointer)
 /* PASSIVE never waits and never makes anyone wait: it copies what it can. */
 static void copy_log(struct checkpointer *checkpointer)
 {
+#ifdef SEEDED_BUG_LOG_KEPT
+    return;
+#endif
     int rc =
         sqlite3_wal_checkpoint_v2(checkpointer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
@@ -65,6 +69,7 @@ static void copy_log(struct checkpointer *checkpointer)
 void *checkpoint_main(void *argument)
 {
     struct checkpointer *checkpointer = argument;
+    memory_begin_thread();
     pthread_mutex_lock(&checkpointer->mutex);
     for (;;) {
         while (!checkpointer->asked && !checkpointer->closed)

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "storage/history_testing.h"
+#include "storage/schema.h"
 #include "storage/store_testing.h"
 
 enum { SESSIONS = 20, MESSAGES = 400, PAGE = 4096 };
@@ -230,7 +231,7 @@ static void an_empty_file_becomes_a_database(void **state)
     fixture_open(&fixture);
     assert_int_equal(store_boot(fixture.store), 1);
     assert_int_equal(count_files("holdfast.db.damaged-"), 0);
-    assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), 2);
+    assert_int_equal(fixture_query(&fixture, "PRAGMA user_version"), SCHEMA_VERSION);
 }
 
 /* The page that holds this body: the last with these bytes, because one that became an inner page
@@ -420,6 +421,38 @@ static void progress_that_is_gone_lets_messages_come_twice_and_says_so(void **st
 }
 
 /* Whatever page is hit: the store starts, and then holds something consistent. */
+static void found_times(void *context, const struct store_session *session, uint64_t backlog)
+{
+    assert_true(session->disconnected_at_ms >= 0 && session->will_due_ms >= 0);
+    assert_true(session->disconnected_at_ms <= STORE_TIME_MAX_MS);
+    assert_true(session->will_due_ms <= STORE_TIME_MAX_MS);
+    ++*(unsigned *)context;
+}
+
+static void times_that_cannot_be_are_not_calculated_with(void **state)
+{
+    char path[128];
+    unsigned sessions = 0;
+    struct store_visitor visitor = {.context = &sessions, .session = found_times};
+    sqlite3 *db;
+    fill();
+    path_of("holdfast.db", path);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "UPDATE session SET disconnected_at_ms = 9223372036854775807,"
+                                  " will_due_ms = -9223372036854775807 WHERE incarnation % 2;"
+                                  "UPDATE session SET will_due_ms = 9223372036854775807,"
+                                  " disconnected_at_ms = -1 WHERE NOT incarnation % 2",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(
+        store_open(&fixture.options, &fixture.store, fixture.error, sizeof fixture.error),
+        STATUS_OK);
+    assert_int_equal(store_load(fixture.store, &visitor), STATUS_OK);
+    assert_int_equal(sessions, SESSIONS);
+}
+
 static void it_starts_whatever_page_is_corrupt(void **state)
 {
     char path[128];
@@ -613,6 +646,7 @@ int main(void)
         TEST(a_damaged_entry_costs_no_other),
         TEST(an_exchange_whose_segment_is_gone_can_be_closed),
         TEST(progress_that_is_gone_lets_messages_come_twice_and_says_so),
+        TEST(times_that_cannot_be_are_not_calculated_with),
         TEST(it_starts_whatever_page_is_corrupt),
         TEST(a_shortened_database_gives_what_is_left),
         TEST(a_log_that_was_cut_is_noticed),

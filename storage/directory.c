@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,38 @@ void directory_write_lsn(struct directory *directory, uint64_t lsn)
     int size = snprintf(text, sizeof text, "%020" PRIu64 " schema %03d\n", lsn, SCHEMA_VERSION);
     if (pwrite(directory->lsn_fd, text, (size_t)size, 0) != size)
         log_line(LOG_DEBUG, "store: holdfast.lsn could not be written");
+}
+
+static const char *const suffixes[] = {"", "-wal"};
+
+static struct directory_file look_at(const struct directory *directory, size_t which, char *name,
+                                     size_t name_size)
+{
+    struct stat found;
+    snprintf(name, name_size, "%s%s", directory->database, suffixes[which]);
+    if (stat(name, &found) != 0)
+        return (struct directory_file){0};
+    return (struct directory_file){.device = found.st_dev, .inode = found.st_ino};
+}
+
+void directory_note_opened(struct directory *directory)
+{
+    char name[PATH_MAX];
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
+        directory->opened[i] = look_at(directory, i, name, sizeof name);
+}
+
+bool directory_in_place(const struct directory *directory, char *what, size_t what_size)
+{
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        const struct directory_file *opened = &directory->opened[i];
+        if (opened->inode == 0)
+            continue; /* not a file of this file system: nothing to compare with */
+        struct directory_file now = look_at(directory, i, what, what_size);
+        if (now.device != opened->device || now.inode != opened->inode)
+            return false;
+    }
+    return true;
 }
 
 bool directory_marked_damaged(const struct directory *directory)

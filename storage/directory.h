@@ -9,11 +9,17 @@
 
 #include "base/status.h"
 
+/* Which file a name stood for. */
+struct directory_file {
+    uint64_t device, inode; /* inode 0: there was none */
+};
+
 struct directory {
     char *path;
     char *database; /* <path>/holdfast.db */
     int lock_fd;
     int lsn_fd;
+    struct directory_file opened[2]; /* the database and its write-ahead log */
 };
 
 /* Creates the directory when missing and takes the lock. `error` gets a sentence. */
@@ -31,6 +37,13 @@ void directory_sync(const struct directory *directory);
 uint64_t directory_read_lsn(const struct directory *directory);
 int directory_read_schema(const struct directory *directory);
 void directory_write_lsn(struct directory *directory, uint64_t lsn);
+
+/* Notes which files have been opened as the database and its log. */
+void directory_note_opened(struct directory *directory);
+/* Whether their names still stand for them: what is committed to a file that was deleted, moved
+ * away or replaced is not there for the next start. Two looks, no disk. `what` gets the name of the
+ * one that is not. */
+bool directory_in_place(const struct directory *directory, char *what, size_t what_size);
 
 /* holdfast.damaged: salvage at the next start. */
 bool directory_marked_damaged(const struct directory *directory);

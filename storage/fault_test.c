@@ -82,6 +82,14 @@ static void what_is_durable_is_synced(void **state)
     }
 }
 
+/* Nothing tells of it: the broker asks before each message. */
+static void assert_becomes(enum store_health health)
+{
+    for (int i = 0; i < SOON_MS && store_health(store) != health; i++)
+        usleep(1000);
+    assert_int_equal(store_health(store), health);
+}
+
 static void assert_waits_and_heals(void (*break_disk)(bool on))
 {
     fixture.options.disk_stall_limit_ms = 50;
@@ -90,18 +98,14 @@ static void assert_waits_and_heals(void (*break_disk)(bool on))
     uint64_t lsn = fixture_publish(store, 1, 1, 1, true, "p1", NULL);
     usleep(30000);
     uint64_t later = fixture_publish(store, 1, 1, 1, true, "p2", NULL);
-    for (int i = 0; i < SOON_MS && store_health(store) == STORE_HEALTH_OK; i++)
-        usleep(1000);
-    assert_int_equal(store_health(store), STORE_HEALTH_STALLED);
+    assert_becomes(STORE_HEALTH_STALLED);
     assert_true(store_durable(store) < lsn);
     assert_on_disk(" p1\n", false);
     break_disk(false);
     assert_true(fixture_wait_durable(store, later, SOON_MS));
     assert_on_disk(" p1\n", true);
     assert_on_disk(" p2\n", true);
-    for (int i = 0; i < SOON_MS && store_health(store) != STORE_HEALTH_OK; i++)
-        usleep(1000);
-    assert_int_equal(store_health(store), STORE_HEALTH_OK);
+    assert_becomes(STORE_HEALTH_OK);
     struct store_statistics statistics;
     store_statistics(store, &statistics);
     assert_true(statistics.failed_commits > 0);
@@ -162,6 +166,20 @@ static void cancelled_messages_need_no_disk(void **state)
     fixture_publish(store, 1, 1, 1, false, "x", &number);
     assert_true(fixture_wait_durable(store, fixture_settled(store, 1, number), SOON_MS));
     fault_fail_syncs(0);
+}
+
+/* A store that is stalled refuses what would make it try again. */
+static void a_stalled_store_heals_though_nothing_waits_any_more(void **state)
+{
+    fixture.options.disk_stall_limit_ms = 50;
+    open_quietly();
+    fault_fail_syncs(-1);
+    uint64_t number;
+    fixture_publish(store, 1, 1, 1, true, "p1", &number);
+    assert_becomes(STORE_HEALTH_STALLED);
+    assert_true(fixture_wait_durable(store, fixture_settled(store, 1, number), SOON_MS));
+    fault_fail_syncs(0);
+    assert_becomes(STORE_HEALTH_OK);
 }
 
 static void a_close_with_a_dead_disk_ends_and_says_nothing_untrue(void **state)
@@ -286,6 +304,7 @@ int main(void)
         TEST(short_writes_stall_and_heal),
         TEST(one_failed_sync_is_not_forgotten_by_the_next),
         TEST(cancelled_messages_need_no_disk),
+        TEST(a_stalled_store_heals_though_nothing_waits_any_more),
         TEST(a_close_with_a_dead_disk_ends_and_says_nothing_untrue),
         TEST(power_loss_keeps_every_promise),
         TEST(power_loss_of_a_failing_disk_keeps_every_promise),

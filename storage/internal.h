@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "storage/backlog.h"
 #include "storage/batch.h"
 #include "storage/directory.h"
 #include "storage/inbox.h"
 #include "storage/pending.h"
 #include "storage/reader.h"
+#include "storage/roster.h"
 #include "storage/store.h"
 #include "storage/table.h"
 #include "storage/wake.h"
@@ -24,13 +26,16 @@ struct store_worker {
     struct store_batch *free;
     unsigned free_count;
     uint64_t last_submitted; /* LSN */
-    /* The storage thread's own: */
+    /* Under the engine's lock: */
     bool touched; /* to be notified */
 };
 
-/* The storage thread's: merges batches, decides when to flush, survives a failing disk. */
+/* Merges batches, decides when to flush, survives a failing disk. The storage thread's, and between
+ * its steps a worker's that has submitted a batch: whoever holds the lock. */
 struct engine {
     struct wake wake;
+    pthread_mutex_t lock;
+    bool applied_by_workers; /* since the last step */
     struct pending pending;
     struct writer writer;
     /* Submitted batches that wait for one before them: window[lsn & (capacity - 1)]. */
@@ -40,13 +45,17 @@ struct engine {
     uint64_t next_lsn;          /* to apply */
     struct store_read *waiting; /* reads that need something applied or written first */
     bool reads_want_flush;
+    int64_t flush_took_us;                      /* of late */
+    int64_t answers_took_us;                    /* of late: until all of a batch was settled */
+    struct distribution commit_us, commit_rows; /* of those that worked */
     /* A failing disk: */
     uint64_t failing_since_us; /* 0: it works */
     uint64_t retry_at_us;
     uint64_t backoff_us;
     uint64_t said_at_us;
     uint64_t failures;
-    bool gave_up; /* at close: what is handed back is not durable */
+    bool displaced; /* committed, but to files that are not in place: not durable until they are */
+    bool gave_up;   /* at close: what is handed back is not durable */
     /* Upkeep: */
     uint32_t checkpoint_asked_pages; /* length of the log when a checkpoint was last asked for */
     uint32_t checkpoint_forced_pages;
@@ -73,7 +82,7 @@ struct store {
     struct schema_meta meta; /* as this run found and raised it */
     uint64_t first_lsn;
     int64_t now_base;
-    struct table backlog; /* incarnation -> what it is owed, at start; until store_start */
+    struct roster roster; /* until store_load */
 
     struct engine engine;
     struct reader reader;
@@ -85,16 +94,18 @@ struct store {
 
     _Alignas(64) _Atomic uint64_t next_lsn;
     _Alignas(64) _Atomic uint64_t durable;
+    /* Of batches that have been submitted and not handed back: backlog.h. */
+    _Alignas(64) struct backlog backlog;
     _Atomic uint32_t health;
     _Atomic bool stopping;
     struct {
         _Atomic uint64_t commits, rows_written, messages_cancelled, dirty_messages, failed_commits,
-            messages;
+            messages, used_bytes;
     } statistics;
 };
 
 /* open.c: opens, checks, migrates or salvages the database; fills meta, first_lsn, now_base,
- * backlog, the pending set's live sessions and the writer. */
+ * the pending set's live sessions and the writer. */
 enum status MUST_USE open_database(struct store *store, char *error, size_t error_size);
 enum status MUST_USE open_load(struct store *store, const struct store_visitor *visitor);
 
@@ -106,6 +117,10 @@ void engine_fini(struct store *store);
  * runtime calls this in place of the storage thread. */
 uint64_t engine_step(struct store *store, bool *nap);
 void *engine_main(void *store);
+/* On a worker that has submitted a batch: applies it there, while it is warm, unless the storage
+ * thread is at work; then that does it behind its flush. Does not block. Returns whether a flush is
+ * due, so that the storage thread is to be woken. */
+bool engine_apply(struct store *store);
 /* At close, in place of the thread: writes what is left, with bounded patience. */
 void engine_finish(struct store *store);
 /* Answers one read if there is one. What the reader thread does. */

@@ -11,54 +11,47 @@
 
 /* ---- Looking at everything that a start rests on ---- */
 
-/* Reads every column of every row, so that damage shows now and not under a running broker. `visit`
- * may be NULL. */
-static int scan(sqlite3 *db, const char *sql, void (*visit)(struct store *, sqlite3_stmt *),
+/* Reads every row, so that damage shows now and not under a running broker. */
+static int scan(sqlite3 *db, const char *sql, int (*visit)(struct store *, sqlite3_stmt *),
                 struct store *store)
 {
     sqlite3_stmt *s;
     TRY_SQL(sqlite3_prepare_v2(db, sql, -1, &s, NULL));
-    int columns = sqlite3_column_count(s);
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        for (int i = 0; i < columns; i++) {
-            if (sqlite3_column_type(s, i) == SQLITE_BLOB && sqlite3_column_blob(s, i) == NULL) {
-                sqlite3_finalize(s);
-                return sqlite3_errcode(db);
-            }
-        }
-        if (visit != NULL)
-            visit(store, s);
+    int found = SQLITE_OK;
+    while (found == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+        found = visit(store, s);
+    int end = sqlite3_finalize(s);
+    return found != SQLITE_OK ? found : end;
+}
+
+/* Every column of it. */
+static int found_row(struct store *store, sqlite3_stmt *s)
+{
+    (void)store;
+    for (int i = 0; i < sqlite3_column_count(s); i++) {
+        if (statement_lacks(s, i))
+            return sqlite3_errcode(sqlite3_db_handle(s));
     }
-    sqlite3_finalize(s);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    return SQLITE_OK;
 }
 
-static void found_session(struct store *store, sqlite3_stmt *s)
+static int found_session(struct store *store, sqlite3_stmt *s)
 {
-    pending_add_live(&store->engine.pending, (uint64_t)sqlite3_column_int64(s, 0));
+    pending_add_live(&store->engine.pending, statement_u64(s, 0));
+    return roster_add_session(&store->roster, s);
 }
 
-static void found_backlog(struct store *store, sqlite3_stmt *s)
+static int found_subscription(struct store *store, sqlite3_stmt *s)
 {
-    uint64_t incarnation = statement_u64(s, 0);
-    if (incarnation != 0)
-        *table_put(&store->backlog, incarnation) += statement_u64(s, 1);
-}
-
-static void found_progress(struct store *store, sqlite3_stmt *s)
-{
-    uint64_t incarnation = statement_u64(s, 0), settled = statement_u64(s, 2);
-    uint64_t *backlog = incarnation != 0 ? table_find(&store->backlog, incarnation) : NULL;
-    if (backlog != NULL)
-        *backlog -= settled < *backlog ? settled : *backlog;
+    return roster_add_subscription(&store->roster, s);
 }
 
 /* Incarnations without a session are at their end, noted in `ended` or not. */
 static void end_those_without_session(struct store *store)
 {
-    for (size_t i = 0; i < store->backlog.capacity; i++) {
-        uint64_t incarnation = store->backlog.keys[i];
+    const struct table *counts = &store->engine.writer.owed.tally.counts;
+    for (size_t i = 0; i < counts->capacity; i++) {
+        uint64_t incarnation = counts->keys[i];
         if (incarnation != 0 && !table_has(&store->engine.pending.live, incarnation))
             writer_add_ended(&store->engine.writer, incarnation);
     }
@@ -88,18 +81,16 @@ static int check_if_small(sqlite3 *db)
 static int scan_all(struct store *store, sqlite3 *db)
 {
     TRY_SQL(check_if_small(db));
-    TRY_SQL(scan(db, "SELECT * FROM session", found_session, store));
-    TRY_SQL(scan(db, "SELECT * FROM subscription", NULL, store));
-    TRY_SQL(scan(db, "SELECT * FROM inbound", NULL, store));
-    TRY_SQL(scan(db, "SELECT * FROM retained", NULL, store));
-    TRY_SQL(scan(db, "SELECT topic FROM retained ORDER BY topic", NULL, store)); /* the index */
-    TRY_SQL(scan(db, "SELECT * FROM ended", NULL, store));
-    TRY_SQL(scan(db, "SELECT min(number), max(number) FROM message", NULL, store));
-    TRY_SQL(scan(db,
-                 "SELECT incarnation, sum(count) FROM segment INDEXED BY segment_of"
-                 " GROUP BY period, incarnation",
-                 found_backlog, store));
-    TRY_SQL(scan(db, "SELECT * FROM progress", found_progress, store));
+    TRY_SQL(scan(db, "SELECT * FROM session ORDER BY incarnation", found_session, store));
+    TRY_SQL(scan(db, "SELECT * FROM subscription ORDER BY incarnation", found_subscription, store));
+    TRY_SQL(scan(db, "SELECT * FROM inbound", found_row, store));
+    TRY_SQL(scan(db, "SELECT * FROM retained", found_row, store));
+    TRY_SQL(
+        scan(db, "SELECT topic FROM retained ORDER BY topic", found_row, store)); /* the index */
+    TRY_SQL(scan(db, "SELECT * FROM ended", found_row, store));
+    TRY_SQL(scan(db, "SELECT min(number), max(number) FROM message", found_row, store));
+    TRY_SQL(scan(db, "SELECT * FROM progress", found_row, store));
+    TRY_SQL(tally_load(&store->engine.writer.owed.tally, db));
     end_those_without_session(store);
     return SQLITE_OK;
 }
@@ -111,7 +102,7 @@ static void forget_scan(struct store *store)
     writer_fini(&store->engine.writer);
     pending_fini(&store->engine.pending);
     pending_init(&store->engine.pending);
-    table_fini(&store->backlog);
+    roster_fini(&store->roster);
 }
 
 static void compare_with_side_file(struct store *store)
@@ -152,6 +143,7 @@ static int try_open(struct store *store, sqlite3 *db, bool *too_new)
         return rc;
     writer_init(&store->engine.writer, path, store->options.secure_delete, &store->meta, 0);
     TRY_SQL(scan_all(store, db));
+    writer_measure(&store->engine.writer, db);
 
     compare_with_side_file(store);
     store->now_base = clock_store_base(&store->meta);
@@ -231,103 +223,43 @@ enum status open_database(struct store *store, char *error, size_t error_size)
     }
     directory_write_lsn(directory, store->meta.lsn);
     directory_sync(directory);
+    directory_note_opened(directory);
     reader_init(&store->reader, directory->database);
     return STATUS_OK;
 }
 
 /* ---- Loading ---- */
 
-static void session_of(sqlite3_stmt *s, struct store_session *out)
+static int load_retained(const struct store_visitor *visitor, sqlite3 *db)
 {
-    *out = (struct store_session){
-        .incarnation = (uint64_t)sqlite3_column_int64(s, 0),
-        .client_identifier = statement_bytes(s, 1),
-        .owner = statement_bytes(s, 2),
-        .version = (uint8_t)sqlite3_column_int(s, 3),
-        .expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 4),
-        .connected = sqlite3_column_int(s, 5) != 0,
-        .disconnected_at_ms = sqlite3_column_int64(s, 6),
-        .will_due_ms = sqlite3_column_int64(s, 7),
-    };
-    if (sqlite3_column_type(s, 8) == SQLITE_NULL)
-        return;
-    out->will = (struct store_will){
-        .present = true,
-        .qos = (uint8_t)sqlite3_column_int(s, 8),
-        .retain = sqlite3_column_int(s, 9) != 0,
-        .delay_interval_s = (uint32_t)sqlite3_column_int64(s, 10),
-        .has_message_expiry = sqlite3_column_type(s, 11) != SQLITE_NULL,
-        .message_expiry_interval_s = (uint32_t)sqlite3_column_int64(s, 11),
-        .topic = statement_bytes(s, 12),
-        .properties = statement_bytes(s, 13),
-        .payload = statement_bytes(s, 14),
-    };
-}
-
-/* Two cursors side by side: each session, then its subscriptions. */
-static int load_sessions(struct store *store, const struct store_visitor *visitor,
-                         sqlite3_stmt *sessions, sqlite3_stmt *subscriptions)
-{
-    int rc, more = sqlite3_step(subscriptions);
-    while ((rc = sqlite3_step(sessions)) == SQLITE_ROW) {
-        struct store_session session;
-        session_of(sessions, &session);
-        const uint64_t *backlog = table_find(&store->backlog, session.incarnation);
-        if (visitor->session != NULL)
-            visitor->session(visitor->context, &session, backlog != NULL ? *backlog : 0);
-        for (; more == SQLITE_ROW; more = sqlite3_step(subscriptions)) {
-            uint64_t incarnation = (uint64_t)sqlite3_column_int64(subscriptions, 0);
-            if (incarnation > session.incarnation)
-                break;
-            if (incarnation < session.incarnation || visitor->subscription == NULL)
-                continue;
-            struct store_subscription subscription = {
-                .topic_filter = statement_bytes(subscriptions, 1),
-                .options = (uint8_t)sqlite3_column_int(subscriptions, 2),
-                .identifier = (uint32_t)sqlite3_column_int64(subscriptions, 3),
-            };
-            visitor->subscription(visitor->context, incarnation, &subscription);
-        }
-    }
-    if (rc == SQLITE_DONE && more != SQLITE_ROW && more != SQLITE_DONE)
-        return more;
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int load_retained(const struct store_visitor *visitor, sqlite3_stmt *s)
-{
+    sqlite3_stmt *s;
     int rc;
+    TRY_SQL(sqlite3_prepare_v2(
+        db,
+        "SELECT number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
+        " properties, payload FROM retained ORDER BY number",
+        -1, &s, NULL));
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
         struct store_message message = {.number = statement_u64(s, 0)};
         statement_message(s, 1, &message);
         if (visitor->retained != NULL)
             visitor->retained(visitor->context, &message);
     }
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    int end = sqlite3_finalize(s);
+    return rc == SQLITE_DONE ? SQLITE_OK : end;
 }
 
 enum status open_load(struct store *store, const struct store_visitor *visitor)
 {
-    static const char *const texts[] = {
-        "SELECT * FROM session ORDER BY incarnation",
-        "SELECT * FROM subscription ORDER BY incarnation",
-        ("SELECT number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"
-         " properties, payload FROM retained ORDER BY number"),
-    };
     sqlite3 *db;
-    sqlite3_stmt *s[3] = {NULL};
+    roster_visit(&store->roster, &store->engine.writer.owed.tally, visitor);
+    roster_fini(&store->roster);
     int rc = schema_connect(store->directory.database, SCHEMA_READER, false, &db);
-    for (int i = 0; i < 3 && rc == SQLITE_OK; i++)
-        rc = sqlite3_prepare_v2(db, texts[i], -1, &s[i], NULL);
     if (rc == SQLITE_OK)
-        rc = load_sessions(store, visitor, s[0], s[1]);
-    if (rc == SQLITE_OK)
-        rc = load_retained(visitor, s[2]);
+        rc = load_retained(visitor, db);
     if (rc != SQLITE_OK)
         log_line(LOG_ERROR, "store: loading failed: %s",
                  db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
-    for (int i = 0; i < 3; i++)
-        sqlite3_finalize(s[i]);
     schema_disconnect(db);
     return schema_status(rc);
 }

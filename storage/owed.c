@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "storage/statement.h"
 #include "storage/writer.h"
 
@@ -16,15 +17,18 @@ void owed_init(struct owed *owed)
 {
     *owed = (struct owed){0};
     table_init(&owed->fewer, false);
+    tally_init(&owed->tally);
 }
 
 void owed_fini(struct owed *owed)
 {
     table_fini(&owed->fewer);
+    tally_fini(&owed->tally);
     segment_fini(&owed->builder);
     buffer_fini(&owed->identifiers);
     free(owed->numbers);
     free(owed->changes);
+    free(owed->periods);
 }
 
 void owed_end(struct owed *owed, bool committed)
@@ -32,6 +36,7 @@ void owed_end(struct owed *owed, bool committed)
     if (!committed)
         owed->period = 0; /* the next one begins anew: always right, and rare */
     table_clear(&owed->fewer);
+    tally_end(&owed->tally, committed);
     owed->segment.open = false;
     segment_reset(&owed->builder);
 }
@@ -57,8 +62,7 @@ static size_t sorted_keys(struct owed *owed, const struct table *table)
 {
     if (table->count > owed->number_capacity) {
         owed->number_capacity = table->count * 2;
-        owed->numbers = realloc(owed->numbers, owed->number_capacity * sizeof *owed->numbers);
-        CHECK(owed->numbers != NULL);
+        owed->numbers = memory_resize(owed->numbers, owed->number_capacity * sizeof *owed->numbers);
     }
     size_t count = 0;
     for (size_t i = 0; i < table->capacity; i++) {
@@ -85,8 +89,8 @@ static size_t sorted_changes(struct owed *owed, const struct pending_session *se
     for (struct list *link = session->changes.next; link != &session->changes; link = link->next) {
         if (count == owed->change_capacity) {
             owed->change_capacity = count == 0 ? 256 : count * 2;
-            owed->changes = realloc(owed->changes, owed->change_capacity * sizeof *owed->changes);
-            CHECK(owed->changes != NULL);
+            owed->changes =
+                memory_resize(owed->changes, owed->change_capacity * sizeof *owed->changes);
         }
         const struct row *row = CONTAINER_OF(link, struct row, session_link);
         sorted = sorted && (count == 0 || owed->changes[count - 1]->number < row->number);
@@ -95,6 +99,60 @@ static size_t sorted_changes(struct owed *owed, const struct pending_session *se
     if (!sorted)
         qsort(owed->changes, count, sizeof *owed->changes, compare_rows);
     return count;
+}
+
+/* ---- Periods ---- */
+
+static void add_period(struct owed *owed, uint64_t period)
+{
+    if (owed->periods_count > 0 && period <= owed->periods[owed->periods_count - 1])
+        return; /* begun before, by a transaction that failed */
+    if (owed->periods_count == owed->periods_capacity) {
+        owed->periods_capacity = owed->periods_capacity == 0 ? 64 : owed->periods_capacity * 2;
+        owed->periods = realloc(owed->periods, owed->periods_capacity * sizeof *owed->periods);
+        CHECK(owed->periods != NULL);
+    }
+    owed->periods[owed->periods_count++] = period;
+}
+
+/* The period behind `*period`; 0 when there is none. */
+static int next_period(struct writer *writer, uint64_t *period)
+{
+    sqlite3_stmt *s = writer->statements[WRITER_PERIOD_NEXT];
+    statement_bind_u64(s, 1, *period);
+    *period = sqlite3_step(s) == SQLITE_ROW ? statement_u64(s, 0) : 0;
+    return sqlite3_reset(s);
+}
+
+static int know_periods(struct writer *writer)
+{
+    struct owed *owed = &writer->owed;
+    uint64_t period = 0;
+    if (owed->periods_known)
+        return SQLITE_OK;
+    owed->periods_count = 0;
+    for (;;) {
+        TRY_SQL(next_period(writer, &period));
+        if (period == 0)
+            break;
+        add_period(owed, period);
+    }
+    owed->periods_known = true;
+    return SQLITE_OK;
+}
+
+/* The period that this number's segment is of; 0: none. */
+static uint64_t period_of(const struct owed *owed, uint64_t number)
+{
+    size_t low = 0, high = owed->periods_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (owed->periods[middle] <= number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? owed->periods[low - 1] : 0;
 }
 
 /* ---- Bodies that are shared ---- */
@@ -108,7 +166,7 @@ static void fewer(struct writer *writer, uint64_t number)
 }
 
 /* A body whose last entries go goes with one statement; only others need the second. */
-int owed_count_down(struct writer *writer)
+static int count_down(struct writer *writer)
 {
     struct owed *owed = &writer->owed;
     size_t count = sorted_keys(owed, &owed->fewer);
@@ -129,6 +187,13 @@ int owed_count_down(struct writer *writer)
         TRY_SQL(statement_run(s));
     }
     return SQLITE_OK;
+}
+
+int owed_write_counts(struct writer *writer)
+{
+    TRY_SQL(count_down(writer));
+    return tally_write(&writer->owed.tally, writer->statements[WRITER_TALLY_PUT],
+                       writer->statements[WRITER_TALLY_CLEAR]);
 }
 
 /* Owed to one session, a message lies in that session's segment. */
@@ -240,6 +305,7 @@ static int open_segment(struct writer *writer, uint64_t incarnation, uint64_t nu
     sqlite3_stmt *s = writer->statements[WRITER_SEGMENT_FIND];
     statement_bind_u64(s, 1, incarnation);
     statement_bind_u64(s, 2, number);
+    statement_bind_u64(s, 3, period_of(&writer->owed, number));
     segment->incarnation = incarnation;
     int rc = read_segment(segment, s);
     int end = sqlite3_reset(s);
@@ -250,6 +316,9 @@ static void settle(struct writer *writer, struct owed_segment *segment, int at)
 {
     const struct segment_slot *slot = &segment->directory.slots[at];
     segment_set_state(&segment->progress, at, SEGMENT_SETTLED);
+#ifndef SEEDED_BUG_SETTLED_NOT_COUNTED
+    writer->owed.more--;
+#endif
     if (slot->body == SEGMENT_BODY_SHARED)
         fewer(writer, slot->number);
     else
@@ -303,7 +372,7 @@ static struct bytes pack_identifiers(struct buffer *buffer, const struct row *ro
 {
     size_t size = row->subscription_identifier_count * sizeof(uint32_t);
     buffer->size = 0;
-    CHECK(buffer_reserve(buffer, size) == STATUS_OK);
+    buffer_take(buffer, size);
     for (uint32_t i = 0; i < row->subscription_identifier_count; i++)
         put_u32(buffer->data + 4 * i, row->subscription_identifiers[i]);
     return bytes_of(buffer->data, size);
@@ -356,7 +425,35 @@ static int write_row(struct writer *writer, const struct row *row)
     }
     if (row->state != STORE_OUTBOUND_QUEUED)
         note_sent(&owed->built, (int)owed->builder.count - 1, row);
+    owed->more++;
     return SQLITE_OK;
+}
+
+/* A session's rows and messages were written by turns that lie apart, and have left the cache:
+ * those that come next are asked for while this one is packed. */
+static void ask_ahead(const struct list *link, const struct list *end)
+{
+    const struct list *next = link->next;
+    if (next == end)
+        return;
+    const char *after = (const char *)next->next;
+    __builtin_prefetch(after);
+    __builtin_prefetch(after - 64); /* what its row is of */
+    const struct row *row = CONTAINER_OF(next, struct row, session_link);
+    const char *message = (const char *)row->message->message;
+    __builtin_prefetch(message);
+    __builtin_prefetch(message + 64);
+    __builtin_prefetch(message + 128);
+}
+
+static int write_rows(struct writer *writer, const struct pending_session *session)
+{
+    const struct list *end = &session->rows;
+    for (const struct list *link = end->next; link != end; link = link->next) {
+        ask_ahead(link, end);
+        TRY_SQL(write_row(writer, CONTAINER_OF(link, struct row, session_link)));
+    }
+    return write_segment(writer, session->incarnation);
 }
 
 /* A flush belongs to one period, and a new one begins with the smallest number of its flush: all
@@ -369,6 +466,7 @@ static void choose_period(struct owed *owed, const struct pending *pending)
         return;
     owed->period = CONTAINER_OF(pending->messages.next, struct delta_publish, link)->number;
     owed->period_count = 0;
+    add_period(owed, owed->period);
 }
 
 /* Session by session, so that the index of segments is touched in its own order. */
@@ -376,46 +474,22 @@ int owed_write(struct writer *writer, struct pending *pending)
 {
     struct owed *owed = &writer->owed;
     memset(&owed->built, 0, sizeof owed->built);
+    TRY_SQL(know_periods(writer));
     choose_period(owed, pending);
     TRY_SQL(write_bodies(writer, pending));
     size_t count = sorted_keys(owed, &pending->sessions);
     for (size_t i = 0; i < count; i++) {
         uint64_t at = *table_find(&pending->sessions, owed->numbers[i]);
         const struct pending_session *session = (const struct pending_session *)(uintptr_t)at;
+        owed->more = 0;
         TRY_SQL(write_changes(writer, pending, session));
-        for (struct list *link = session->rows.next; link != &session->rows; link = link->next)
-            TRY_SQL(write_row(writer, CONTAINER_OF(link, struct row, session_link)));
-        TRY_SQL(write_segment(writer, session->incarnation));
+        TRY_SQL(write_rows(writer, session));
+        tally_add(&owed->tally, session->incarnation, owed->more);
     }
     return SQLITE_OK;
 }
 
 /* ---- What ended sessions were owed ---- */
-
-/* The period behind `*period`; 0 when there is none. */
-static int next_period(struct writer *writer, uint64_t *period)
-{
-    sqlite3_stmt *s = writer->statements[WRITER_PERIOD_NEXT];
-    statement_bind_u64(s, 1, *period);
-    *period = sqlite3_step(s) == SQLITE_ROW ? statement_u64(s, 0) : 0;
-    return sqlite3_reset(s);
-}
-
-int owed_has_any(struct writer *writer, uint64_t incarnation, bool *out)
-{
-    sqlite3_stmt *s = writer->statements[WRITER_PERIOD_HAS];
-    uint64_t period = 0;
-    *out = false;
-    for (;;) {
-        TRY_SQL(next_period(writer, &period));
-        if (period == 0 || *out)
-            return SQLITE_OK;
-        statement_bind_u64(s, 1, incarnation);
-        statement_bind_u64(s, 2, period);
-        *out = sqlite3_step(s) == SQLITE_ROW;
-        TRY_SQL(sqlite3_reset(s));
-    }
-}
 
 /* The statement's segment, which is about to go. */
 static int read_doomed(struct owed_segment *segment, sqlite3_stmt *s)
@@ -449,10 +523,12 @@ static int delete_one(struct writer *writer, uint64_t incarnation, uint64_t peri
     *budget = cost < *budget ? *budget - (uint32_t)cost : 0;
     if (!*found)
         return SQLITE_OK;
+    writer->owed.more = 0;
     for (uint32_t at = 0; at < segment->directory.count; at++) {
         if (segment->progress.state[at] != SEGMENT_SETTLED)
             settle(writer, segment, (int)at);
     }
+    tally_add(&writer->owed.tally, incarnation, writer->owed.more);
     return delete_segment(writer, segment);
 }
 
@@ -473,6 +549,9 @@ static int delete_some(struct writer *writer, uint64_t incarnation, uint32_t *bu
 int owed_delete_slice(struct writer *writer, uint32_t budget, size_t *done)
 {
     const struct writer_ended *ended = &writer->ended;
+#ifdef SEEDED_BUG_ENDED_AT_ONCE
+    budget = UINT32_MAX;
+#endif
     while (budget > 0 && *done < ended->count) {
         uint64_t incarnation = ended->incarnations[ended->first + *done];
         TRY_SQL(delete_some(writer, incarnation, &budget));

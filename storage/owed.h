@@ -6,6 +6,7 @@
 #include "storage/pending.h"
 #include "storage/segment.h"
 #include "storage/table.h"
+#include "storage/tally.h"
 
 struct writer;
 
@@ -21,12 +22,17 @@ struct owed_segment {
 
 struct owed {
     struct table fewer; /* message number -> entries that need it no longer, in this transaction */
+    struct tally tally;
+    int64_t more; /* entries of the session that is being written: new less settled */
     struct owed_segment segment;
     struct segment_builder builder;
     struct segment_progress built; /* of the builder's entries */
     struct buffer identifiers;
     uint64_t period; /* of new segments, and how many of it there are; 0: none yet in this run */
     uint32_t period_count;
+    uint64_t *periods; /* all there are, ascending, and some that are gone; read when needed */
+    size_t periods_count, periods_capacity;
+    bool periods_known;
     /* scratch */
     uint64_t *numbers;
     size_t number_capacity;
@@ -39,13 +45,12 @@ void owed_fini(struct owed *owed);
 
 /* Each a SQLite code. */
 int owed_write(struct writer *writer, struct pending *pending);
-/* Whether the session has segments. */
-int owed_has_any(struct writer *writer, uint64_t incarnation, bool *out);
 /* Deletes what the oldest ended incarnations were owed, some `budget` rows and pages of it; `*done`
  * of them have nothing left. */
 int owed_delete_slice(struct writer *writer, uint32_t budget, size_t *done);
-/* Bodies need one entry less for each that went. After the others, once. */
-int owed_count_down(struct writer *writer);
+/* Writes what has been counted: bodies need one entry less for each that went, sessions are owed
+ * more or less. After the others, once. */
+int owed_write_counts(struct writer *writer);
 /* Forgets what is left of a transaction. */
 void owed_end(struct owed *owed, bool committed);
 

@@ -2,9 +2,11 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 enum { FEWEST_BUCKETS = 1024 };
 
@@ -40,12 +42,6 @@ void pending_add_live(struct pending *pending, uint64_t incarnation)
 bool pending_empty(const struct pending *pending)
 {
     return pending->ops == NULL && pending->dirty_messages == 0 && pending->change_count == 0;
-}
-
-bool pending_concerns(const struct pending *pending, uint64_t incarnation)
-{
-    /* An operation may be an inbound identifier or an end; a flush is under way for it anyway. */
-    return pending->ops != NULL || table_has(&pending->sessions, incarnation);
 }
 
 const struct store_batch *pending_oldest(const struct pending *pending)
@@ -89,8 +85,7 @@ static void rows_grow(struct pending *pending)
     struct row **old = pending->buckets;
     size_t old_count = pending->bucket_count;
     pending->bucket_count = old_count == 0 ? FEWEST_BUCKETS : old_count * 2;
-    pending->buckets = calloc(pending->bucket_count, sizeof(struct row *));
-    CHECK(pending->buckets != NULL);
+    pending->buckets = memory_take_zeroed(pending->bucket_count, sizeof(struct row *));
     for (size_t i = 0; i < old_count; i++) {
         for (struct row *row = old[i], *next; row != NULL; row = next) {
             next = row->hash_next;
@@ -114,6 +109,7 @@ static struct pending_session *session_put(struct pending *pending, uint64_t inc
     session->incarnation = incarnation;
     list_init(&session->rows);
     list_init(&session->changes);
+    session->last_change = 0;
     *slot = (uint64_t)(uintptr_t)session;
     return session;
 }
@@ -122,6 +118,37 @@ static struct pending_session *session_find(const struct pending *pending, uint6
 {
     uint64_t *slot = table_find(&pending->sessions, incarnation);
     return slot == NULL ? NULL : (struct pending_session *)(uintptr_t)*slot;
+}
+
+/* From which number to which. */
+static void range_of(const struct store_read *read, uint64_t *first, uint64_t *last)
+{
+    *first = read->after + 1;
+    *last = read->until;
+    for (uint32_t i = 0; read->numbers != NULL && i < read->number_count; i++) {
+        uint64_t number = read->numbers[i];
+        *first = i == 0 || number < *first ? number : *first;
+        *last = i == 0 || number > *last ? number : *last;
+    }
+}
+
+bool pending_concerns(const struct pending *pending, const struct store_read *read)
+{
+    /* An operation may be an inbound identifier; a flush is under way for it anyway. */
+    if (read->resume)
+        return pending->ops != NULL || table_has(&pending->sessions, read->incarnation);
+    const struct pending_session *session = session_find(pending, read->incarnation);
+    if (session == NULL)
+        return false;
+    uint64_t first, last;
+    range_of(read, &first, &last);
+#ifndef SEEDED_BUG_READ_BESIDE_CHANGES
+    if (!list_empty(&session->changes) && session->last_change >= first)
+        return true;
+#endif
+    return !list_empty(&session->rows) &&
+           CONTAINER_OF(session->rows.next, struct row, session_link)->number <= last &&
+           CONTAINER_OF(session->rows.prev, struct row, session_link)->number >= first;
 }
 
 static void session_drop_if_empty(struct pending *pending, struct pending_session *session)
@@ -142,6 +169,8 @@ static void row_link(struct pending *pending, struct row *row)
     pending->row_count++;
     struct pending_session *session = session_put(pending, row->incarnation);
     list_append(row->message != NULL ? &session->rows : &session->changes, &row->session_link);
+    if (row->message == NULL && row->number > session->last_change)
+        session->last_change = row->number;
 }
 
 static void row_unlink(struct pending *pending, struct row *row)
@@ -341,6 +370,9 @@ static void apply(struct pending *pending, struct store_batch *batch, struct del
         pending_add_live(pending, ((struct delta_session *)delta)->session.incarnation);
         push_op(pending, batch, delta);
         return;
+    case DELTA_RETAINED_EXPIRE:
+        push_op(pending, batch, delta);
+        return;
     case DELTA_SESSION_END:
         apply_session_end(pending, batch, (struct delta_row *)delta);
         return;
@@ -366,7 +398,7 @@ static void apply(struct pending *pending, struct store_batch *batch, struct del
 void pending_apply(struct pending *pending, struct store_batch *batch, uint64_t now_us)
 {
     CHECK(batch->lsn > pending->applied_lsn);
-    bool was_empty = pending_empty(pending);
+    bool was_changed = pending->change_count > 0;
     batch->applied_us = now_us;
     batch->next = NULL;
     *pending->youngest = batch;
@@ -376,8 +408,8 @@ void pending_apply(struct pending *pending, struct store_batch *batch, uint64_t 
         next = delta->next;
         apply(pending, batch, delta);
     }
-    if (was_empty)
-        pending->since_us = now_us;
+    if (!was_changed)
+        pending->changed_us = now_us;
     /* What some batch was held for may have been cancelled since. */
     if ((pending->any_held || pending->urgent) && pending_empty(pending))
         let_go(pending);
@@ -395,8 +427,14 @@ struct store_batch *pending_pop(struct pending *pending)
     return batch;
 }
 
-void pending_written(struct pending *pending)
+/* Rows lie all over memory, and most of them have left the cache since they were applied. Where
+ * they are many, all buckets are emptied sooner than theirs are found. */
+static void buckets_clear(struct pending *pending)
 {
+    if (pending->row_count > pending->bucket_count / 32) {
+        memset(pending->buckets, 0, pending->bucket_count * sizeof(struct row *));
+        return;
+    }
     for (size_t i = 0; i < pending->sessions.capacity; i++) {
         if (pending->sessions.keys[i] == 0)
             continue;
@@ -411,6 +449,11 @@ void pending_written(struct pending *pending)
             }
         }
     }
+}
+
+void pending_written(struct pending *pending)
+{
+    buckets_clear(pending);
     pending->row_count = 0;
     table_clear(&pending->sessions);
     list_init(&pending->messages);

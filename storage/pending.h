@@ -12,8 +12,9 @@
 /* One session's part. */
 struct pending_session {
     uint64_t incarnation;
-    struct list rows;    /* struct row NEW, by number */
-    struct list changes; /* struct row, changes of written rows */
+    struct list rows;     /* struct row NEW, by number */
+    struct list changes;  /* struct row, changes of written rows */
+    uint64_t last_change; /* no change is of a greater number */
 };
 
 struct pending {
@@ -32,7 +33,7 @@ struct pending {
     struct store_batch *oldest; /* applied, not popped, by LSN */
     struct store_batch **youngest;
     uint64_t applied_lsn;
-    uint64_t since_us; /* when it stopped being empty */
+    uint64_t changed_us; /* when there first were changes of written rows, while there are */
     bool urgent;
     bool any_held; /* some batch in the list is */
 
@@ -53,8 +54,8 @@ void pending_fini(struct pending *pending); /* batches still in it are the calle
 void pending_add_live(struct pending *pending, uint64_t incarnation);
 void pending_apply(struct pending *pending, struct store_batch *batch /* takes */, uint64_t now_us);
 bool pending_empty(const struct pending *pending);
-/* Whether a reader of the database would miss something of this session. */
-bool pending_concerns(const struct pending *pending, uint64_t incarnation);
+/* Whether the database is behind in what is asked for. */
+bool pending_concerns(const struct pending *pending, const struct store_read *read);
 /* The next batch, by LSN, that nothing unwritten rests on; NULL when there is none. */
 struct store_batch *pending_pop(struct pending *pending);
 /* The batch that pending_pop is waiting for, or NULL. */

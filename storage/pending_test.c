@@ -104,8 +104,51 @@ static void settling_a_written_row_is_weak(void **state)
     assert_int_equal(pop(), lsn);
     assert_false(pending_empty(&pending));
     assert_false(pending.urgent);
-    assert_true(pending_concerns(&pending, 1));
-    assert_false(pending_concerns(&pending, 2));
+}
+
+static bool concerns_resumption(uint64_t incarnation)
+{
+    struct store_read read = {.incarnation = incarnation, .resume = true, .until = UINT64_MAX};
+    return pending_concerns(&pending, &read);
+}
+
+static bool concerns_page(uint64_t after, uint64_t until)
+{
+    struct store_read read = {.incarnation = 1, .after = after, .until = until};
+    return pending_concerns(&pending, &read);
+}
+
+static void who_reads_on_behind_a_change_does_not_wait_for_it(void **state)
+{
+    settle(1, 77);
+    settle(1, 70);
+    assert_true(concerns_resumption(1));
+    assert_false(concerns_resumption(2));
+    assert_true(concerns_page(0, 1000));
+    assert_true(concerns_page(76, 1000));
+    assert_false(concerns_page(77, 1000));
+    uint64_t numbers[] = {79, 77};
+    struct store_read read = {.incarnation = 1, .numbers = numbers, .number_count = 1};
+    assert_false(pending_concerns(&pending, &read));
+    read.number_count = 2;
+    assert_true(pending_concerns(&pending, &read));
+    pending_written(&pending);
+    settle(1, 5);
+    assert_false(concerns_page(5, 1000));
+}
+
+static void who_reads_what_is_not_written_waits_for_it(void **state)
+{
+    uint64_t first = publish(1, 1, false);
+    uint64_t last = publish(1, 1, false);
+    assert_false(concerns_page(0, first - 1));
+    assert_true(concerns_page(0, first));
+    assert_true(concerns_page(last - 1, UINT64_MAX));
+    assert_false(concerns_page(last, UINT64_MAX));
+    struct store_read read = {.incarnation = 1, .numbers = &last, .number_count = 1};
+    assert_true(pending_concerns(&pending, &read));
+    read.incarnation = 2;
+    assert_false(pending_concerns(&pending, &read));
 }
 
 static void sending_at_qos_1_is_weak_and_at_qos_2_is_not(void **state)
@@ -277,6 +320,8 @@ int main(void)
         TEST(an_owed_message_holds_its_batch_until_all_have_settled),
         TEST(batches_are_popped_in_order_only),
         TEST(settling_a_written_row_is_weak),
+        TEST(who_reads_on_behind_a_change_does_not_wait_for_it),
+        TEST(who_reads_what_is_not_written_waits_for_it),
         TEST(sending_at_qos_1_is_weak_and_at_qos_2_is_not),
         TEST(what_was_held_for_a_cancelled_row_is_let_go),
         TEST(everything_else_waits_for_a_commit),

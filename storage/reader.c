@@ -15,7 +15,7 @@ void reader_queue_init(struct reader_queue *queue)
     *queue = (struct reader_queue){0};
     pthread_mutex_init(&queue->mutex, NULL);
     pthread_cond_init(&queue->filled, NULL);
-    queue->last = &queue->first;
+    queue->last = queue->last_resume = &queue->first;
 }
 
 void reader_queue_fini(struct reader_queue *queue)
@@ -24,12 +24,20 @@ void reader_queue_fini(struct reader_queue *queue)
     pthread_cond_destroy(&queue->filled);
 }
 
+/* Somebody's CONNACK waits for a session's first read: it goes before all others' pages. */
 void reader_queue_push(struct reader_queue *queue, struct store_read *read)
 {
-    read->next = NULL;
     pthread_mutex_lock(&queue->mutex);
-    *queue->last = read;
-    queue->last = &read->next;
+    bool first = read->resume;
+#ifdef SEEDED_BUG_RESUME_BEHIND_PAGES
+    first = false;
+#endif
+    struct store_read ***last = first ? &queue->last_resume : &queue->last;
+    read->next = **last;
+    **last = read;
+    *last = &read->next;
+    if (read->next == NULL)
+        queue->last = &read->next;
     pthread_cond_signal(&queue->filled);
     pthread_mutex_unlock(&queue->mutex);
 }
@@ -40,8 +48,10 @@ static struct store_read *pop_locked(struct reader_queue *queue)
     if (read == NULL)
         return NULL;
     queue->first = read->next;
-    if (queue->first == NULL)
+    if (queue->last == &read->next)
         queue->last = &queue->first;
+    if (queue->last_resume == &read->next)
+        queue->last_resume = &queue->first;
     read->next = NULL;
     return read;
 }
@@ -82,25 +92,26 @@ void reader_queue_close(struct reader_queue *queue)
 
 /* ---- The connection ---- */
 
-#define SEGMENTS                                                                                   \
-    "SELECT s.first, s.count, s.directory, p.data, s.data FROM segment AS s"                       \
-    " LEFT JOIN progress AS p USING(incarnation, first) WHERE s.incarnation = ?1"
-
 /* The period that this number's segment is of. */
 #define PERIOD_OF(number) "(SELECT max(period) FROM segment WHERE period <= " number ")"
 
 static const char *const texts[READER_STATEMENT_COUNT] = {
-    [READER_FIND] = SEGMENTS
-    " AND s.period = " PERIOD_OF("?2") " AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1",
+    /* The period of this number, and the next one. */
+    [READER_PERIOD] = "SELECT " PERIOD_OF("?1") ", (SELECT min(period) FROM segment"
+                                                " WHERE period > ?1)",
     /* Of one period, from the one that ?2 may lie in. */
-    [READER_FROM] = SEGMENTS
-    " AND s.period = ?4 AND s.first <= ?3 AND s.first >= coalesce((SELECT max(first) FROM segment"
-    " WHERE period = ?4 AND incarnation = ?1 AND first <= ?2), 0) ORDER BY s.first",
+    [READER_FROM] = "SELECT first, count, directory, data FROM segment WHERE incarnation = ?1"
+                    " AND period = ?4 AND first <= ?3 AND first >= coalesce((SELECT max(first)"
+                    " FROM segment WHERE period = ?4 AND incarnation = ?1 AND first <= ?2), 0)"
+                    " ORDER BY first",
     /* ?2: or the one that this number is of. */
     [READER_NEXT_PERIOD] =
         "SELECT min(period) FROM segment WHERE period > ?1 AND period >= coalesce(" PERIOD_OF(
             "?2") ", 0)",
-    [READER_IN_FLIGHT] = ("SELECT s.first, s.count, s.directory, p.data, s.data FROM progress AS p"
+    /* Beside the segments, and not joined to them: most have none. */
+    [READER_PROGRESS] = "SELECT first, data FROM progress WHERE incarnation = ?1 AND first >= ?2"
+                        " ORDER BY first",
+    [READER_IN_FLIGHT] = ("SELECT s.first, s.count, s.directory, s.data, p.data FROM progress AS p"
                           " LEFT JOIN segment AS s ON s.period = " PERIOD_OF(
                               "p.first") " AND s.incarnation = p.incarnation AND s.first = p.first"
                                          " WHERE p.incarnation = ?1 AND p.in_flight > 0"),
@@ -159,12 +170,22 @@ struct view {
     struct bytes data;
 };
 
+/* A statement that is followed as long as what is looked for ascends. */
+struct walk {
+    bool begun;
+    bool at_row;
+    uint64_t from; /* the last that was looked for */
+};
+
 /* What one request needs. */
 struct task {
     struct reader *reader;
     struct answer *answer;
     uint64_t incarnation;
-    struct view view; /* valid while directory.count > 0 */
+    struct view view;      /* valid while directory.count > 0 */
+    struct walk progress;  /* READER_PROGRESS */
+    struct walk segments;  /* READER_FROM, by number */
+    uint64_t segments_end; /* the period that is behind the one it walks through */
 };
 
 /* Room for one more element, or false. */
@@ -193,22 +214,64 @@ static bool copy(struct arena *arena, struct bytes *bytes)
     return true;
 }
 
+/* ---- Segments ---- */
+
+/* What has become of the segment that begins so; empty: nothing. */
+static enum status find_progress(struct task *task, uint64_t first, struct bytes *out)
+{
+    struct walk *walk = &task->progress;
+    sqlite3_stmt *s = task->reader->statements[READER_PROGRESS];
+    if (!walk->begun || first < walk->from) {
+        TRY(schema_status(sqlite3_reset(s)));
+        statement_bind_u64(s, 1, task->incarnation);
+        statement_bind_u64(s, 2, first);
+        walk->begun = true;
+        walk->at_row = sqlite3_step(s) == SQLITE_ROW;
+    }
+    walk->from = first;
+    while (walk->at_row && statement_u64(s, 0) < first)
+        walk->at_row = sqlite3_step(s) == SQLITE_ROW;
+    bool found = walk->at_row && statement_u64(s, 0) == first;
+    *out = found ? statement_bytes(s, 1) : bytes_of(NULL, 0);
+    return found && statement_lacks(s, 1) ? STATUS_CORRUPT : STATUS_OK;
+}
+
+static bool take_directory(struct view *view, sqlite3_stmt *s)
+{
+    if (!statement_lacks(s, 2) && segment_read_directory(statement_bytes(s, 2), statement_u64(s, 0),
+                                                         statement_u64(s, 1), &view->directory))
+        return true;
+    view->directory.count = 0;
+    return false;
+}
+
+static enum status take_rest(struct task *task, sqlite3_stmt *s, struct bytes progress)
+{
+    struct view *view = &task->view;
+    view->data = statement_bytes(s, 3);
+    bool sound = !statement_lacks(s, 3) &&
+                 segment_read_progress(progress, &view->directory, &view->progress);
+    if (sound && copy(&task->answer->arena, &view->data))
+        return STATUS_OK;
+    view->directory.count = 0;
+    return sound ? STATUS_NO_MEMORY : STATUS_CORRUPT;
+}
+
+/* Behind take_directory(). */
+static enum status take_with_progress(struct task *task, sqlite3_stmt *s)
+{
+    struct bytes progress;
+    enum status status = find_progress(task, statement_u64(s, 0), &progress);
+    if (status == STATUS_OK)
+        return take_rest(task, s, progress);
+    task->view.directory.count = 0;
+    return status;
+}
+
 /* The statement's segment. */
 static enum status take_segment(struct task *task, sqlite3_stmt *s)
 {
-    struct view *view = &task->view;
-    view->data = statement_bytes(s, 4);
-    if (statement_lacks(s, 2) || statement_lacks(s, 3) || statement_lacks(s, 4) ||
-        !segment_read_directory(statement_bytes(s, 2), statement_u64(s, 0), statement_u64(s, 1),
-                                &view->directory) ||
-        !segment_read_progress(statement_bytes(s, 3), &view->directory, &view->progress)) {
-        view->directory.count = 0;
-        return STATUS_CORRUPT;
-    }
-    if (copy(&task->answer->arena, &view->data))
-        return STATUS_OK;
-    view->directory.count = 0;
-    return STATUS_NO_MEMORY;
+    return take_directory(&task->view, s) ? take_with_progress(task, s) : STATUS_CORRUPT;
 }
 
 static enum status take_body(struct task *task, struct segment_entry *entry, bool *found)
@@ -388,7 +451,8 @@ static enum status answer_in_flight(struct task *task)
     statement_bind_u64(s, 1, task->incarnation);
     enum status status = STATUS_OK;
     while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
-        status = take_segment(task, s);
+        bool sound = !statement_lacks(s, 4) && take_directory(&task->view, s);
+        status = sound ? take_rest(task, s, statement_bytes(s, 4)) : STATUS_CORRUPT;
         if (status == STATUS_OK)
             status = take_in_flight(task);
     }
@@ -406,30 +470,80 @@ static enum status answer_inbound(struct task *task)
     sqlite3_stmt *s = task->reader->statements[READER_INBOUND];
     statement_bind_u64(s, 1, task->incarnation);
     while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
+        int64_t identifier = sqlite3_column_int64(s, 0);
+        bool sound = identifier >= 1 && identifier <= UINT16_MAX;
+#ifdef SEEDED_BUG_EXCHANGES_BELIEVED
+        sound = true;
+#endif
+        if (!sound) {
+            log_line(LOG_ERROR,
+                     "store: an inbound Packet Identifier of session incarnation %" PRIu64
+                     " is damaged (%" PRId64 "): it is forgotten",
+                     task->incarnation, identifier);
+            continue;
+        }
         if (room(&answer->inbound, answer->inbound_count, &answer->inbound_capacity,
                  sizeof *answer->inbound))
-            answer->inbound[answer->inbound_count++] = (uint16_t)sqlite3_column_int(s, 0);
+            answer->inbound[answer->inbound_count++] = (uint16_t)identifier;
         else
             status = STATUS_NO_MEMORY;
     }
     return finish(s, status);
 }
 
-/* Looks for the segment with this number, unless it is the one in view. */
-static enum status view_number(struct task *task, uint64_t number)
+/* ---- By number ---- */
+
+/* Goes to the segment that the number may lie in. */
+static enum status begin_walk(struct task *task, uint64_t number)
 {
-    struct segment_directory *directory = &task->view.directory;
-    if (directory->count > 0 && number >= directory->slots[0].number &&
-        number <= directory->slots[directory->count - 1].number)
-        return STATUS_OK;
-    directory->count = 0;
-    sqlite3_stmt *s = task->reader->statements[READER_FIND];
+    struct walk *walk = &task->segments;
+    sqlite3_stmt *s = task->reader->statements[READER_PERIOD];
+    statement_bind_u64(s, 1, number);
+    bool found = sqlite3_step(s) == SQLITE_ROW;
+    uint64_t period = found ? statement_u64(s, 0) : 0, next = found ? statement_u64(s, 1) : 0;
+    TRY(schema_status(sqlite3_reset(s)));
+    task->segments_end = next != 0 ? next : UINT64_MAX;
+    s = task->reader->statements[READER_FROM];
+    TRY(schema_status(sqlite3_reset(s)));
     statement_bind_u64(s, 1, task->incarnation);
     statement_bind_u64(s, 2, number);
-    enum status status = STATUS_OK;
-    if (sqlite3_step(s) == SQLITE_ROW)
-        status = take_segment(task, s);
-    return finish(s, status);
+    statement_bind_u64(s, 3, INT64_MAX);
+    statement_bind_u64(s, 4, period);
+    walk->begun = true;
+    walk->at_row = sqlite3_step(s) == SQLITE_ROW;
+    return STATUS_OK;
+}
+
+static bool in_view(const struct view *view, uint64_t number)
+{
+    const struct segment_directory *directory = &view->directory;
+    return directory->count > 0 && number >= directory->slots[0].number &&
+           number <= directory->slots[directory->count - 1].number;
+}
+
+/* Brings the segment with this number into view, if there is one. Numbers come in order, and so do
+ * the segments of a period: mostly it is the next. */
+static enum status view_number(struct task *task, uint64_t number)
+{
+    struct walk *walk = &task->segments;
+    struct view *view = &task->view;
+    sqlite3_stmt *s = task->reader->statements[READER_FROM];
+    if (in_view(view, number))
+        return STATUS_OK;
+    view->directory.count = 0;
+    if (!walk->begun || number < walk->from || number >= task->segments_end)
+        TRY(begin_walk(task, number));
+    walk->from = number;
+    for (; walk->at_row; walk->at_row = sqlite3_step(s) == SQLITE_ROW) {
+        if (statement_u64(s, 0) > number)
+            return STATUS_OK;
+        if (!take_directory(view, s))
+            return STATUS_CORRUPT;
+        if (in_view(view, number))
+            return take_with_progress(task, s);
+        view->directory.count = 0;
+    }
+    return STATUS_OK;
 }
 
 static enum status answer_numbers(struct task *task, struct store_read *read)
@@ -468,7 +582,11 @@ static enum status answer_all(struct reader *reader, struct store_read *read, st
     task.answer = answer;
     task.incarnation = read->incarnation;
     task.view.directory.count = 0;
+    task.progress.begun = false;
+    task.segments.begun = false;
     enum status status = answer_parts(&task, read);
+    status = finish(reader->statements[READER_FROM], status);
+    status = finish(reader->statements[READER_PROGRESS], status);
     sqlite3_exec(reader->db, "COMMIT", NULL, NULL, NULL);
     return status;
 }

@@ -7,11 +7,12 @@
 #include "storage/schema.h"
 #include "storage/store.h"
 
-struct reader_queue { /* of struct store_read, by .next */
+struct reader_queue { /* of struct store_read, by .next; those that resume a session first */
     pthread_mutex_t mutex;
     pthread_cond_t filled;
     struct store_read *first;
     struct store_read **last;
+    struct store_read **last_resume; /* behind it are those that are none */
     bool closed;
 };
 
@@ -25,9 +26,10 @@ struct store_read *reader_queue_wait(struct reader_queue *queue);
 void reader_queue_close(struct reader_queue *queue);
 
 enum reader_statement {
-    READER_FIND,
+    READER_PERIOD,
     READER_FROM,
     READER_NEXT_PERIOD,
+    READER_PROGRESS,
     READER_IN_FLIGHT,
     READER_BODY,
     READER_INBOUND,

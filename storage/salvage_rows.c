@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "storage/tally.h"
 
 enum { NAMED_SESSIONS = 100 }; /* incomplete ones that get a log line of their own */
 
@@ -367,6 +368,8 @@ int salvage_rows(struct salvage *salvage, uint64_t side_lsn)
     rc = salvage->error;
     if (rc == SQLITE_OK)
         rc = count_bodies(salvage);
+    if (rc == SQLITE_OK && salvage->version >= 3)
+        rc = tally_recount(salvage->to);
     if (rc == SQLITE_OK)
         rc = write_meta(salvage, side_lsn);
     if (rc == SQLITE_OK)

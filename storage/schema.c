@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "storage/migrate.h"
+#include "storage/tally.h"
 
 /* Step i takes version i to i + 1. A step that has been released is never changed: to change the
  * schema, add one. A new database climbs all of them, so that its first page, where the tables
@@ -77,11 +78,14 @@ static const char *const migrations[SCHEMA_VERSION] = {
           "  settled INTEGER NOT NULL, in_flight INTEGER NOT NULL," /* entries */
           "  data BLOB NOT NULL,"
           "  PRIMARY KEY(incarnation, first)) WITHOUT ROWID;",
+    /* How many entries each session is owed: tally.h. */
+    [2] = "CREATE TABLE tally(id INTEGER PRIMARY KEY, data BLOB NOT NULL);",
 };
 
 /* What SQL alone does not do of a step, behind it and in its transaction. */
 static int (*const conversions[SCHEMA_VERSION])(sqlite3 *db) = {
     [1] = migrate_to_segments,
+    [2] = tally_recount,
 };
 
 static void configure(void)
@@ -97,13 +101,17 @@ static int pragma(sqlite3 *db, const char *name, long value)
     return sqlite3_exec(db, sql, NULL, NULL, NULL);
 }
 
+/* Of a new file; means nothing to an old one. It takes the lock of who writes, even then. */
+static int shape(sqlite3 *db)
+{
+    int rc = pragma(db, "page_size", SCHEMA_PAGE_SIZE);
+    return rc == SQLITE_OK ? pragma(db, "auto_vacuum", 2) : rc; /* incremental */
+}
+
 static const struct {
     const char *name;
     long value[3]; /* by role */
 } pragmas[] = {
-    /* The first two shape a new file and mean nothing to an old one. */
-    {"page_size", {SCHEMA_PAGE_SIZE, SCHEMA_PAGE_SIZE, SCHEMA_PAGE_SIZE}},
-    {"auto_vacuum", {2, 2, 2}},                     /* incremental */
     {"cache_size", {-32 * 1024, -8 * 1024, -1024}}, /* KiB */
     {"temp_store", {2, 2, 2}},                      /* memory */
     {"cell_size_check", {1, 1, 1}},
@@ -129,6 +137,10 @@ int schema_connect(const char *path, enum schema_role role, bool secure_delete, 
         return rc;
     sqlite3 *db = *out;
     sqlite3_busy_timeout(db, 5000);
+#ifndef SEEDED_BUG_READER_WAITS_FOR_WRITER
+    if (role == SCHEMA_WRITER)
+#endif
+        rc = shape(db);
     for (size_t i = 0; i < sizeof pragmas / sizeof pragmas[0] && rc == SQLITE_OK; i++)
         rc = pragma(db, pragmas[i].name, pragmas[i].value[role]);
     if (rc == SQLITE_OK)

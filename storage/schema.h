@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 enum {
-    SCHEMA_VERSION = 2,
+    SCHEMA_VERSION = 3,
     SCHEMA_APPLICATION = 0x486f6c64, /* "Hold", in the file's header */
     SCHEMA_PAGE_SIZE = 4096,
 };

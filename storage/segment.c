@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "storage/varint.h"
 
 enum {
     ENTRY_QOS = 0x03, /* the message's own */
@@ -11,72 +12,10 @@ enum {
     ENTRY_SEND_RETAIN = 0x10,
     ENTRY_HAS_IDENTIFIERS = 0x20,
     ENTRY_FLAGS = 0x3f,
-    VARINT_MAX = 10,
     OVERHEAD_MAX = 1 + 6 * VARINT_MAX, /* of an entry, identifiers and bytes aside */
 };
 
 /* ---- Integers ---- */
-
-static uint8_t *put_varint(uint8_t *p, uint64_t value)
-{
-    while (value >= 0x80) {
-        *p++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *p++ = (uint8_t)value;
-    return p;
-}
-
-/* What is left to read. After a failure nothing is left, and every further read fails. */
-struct cursor {
-    const uint8_t *at, *end;
-    bool failed;
-};
-
-static struct cursor cursor_of(struct bytes bytes)
-{
-    return (struct cursor){bytes.data, bytes.size > 0 ? bytes.data + bytes.size : bytes.data,
-                           false};
-}
-
-static size_t left(const struct cursor *cursor)
-{
-    return (size_t)(cursor->end - cursor->at);
-}
-
-static uint64_t fail(struct cursor *cursor)
-{
-    cursor->failed = true;
-    cursor->at = cursor->end;
-    return 0;
-}
-
-static struct bytes take_bytes(struct cursor *cursor, uint64_t size)
-{
-    if (size > left(cursor)) {
-        fail(cursor);
-        return bytes_of(NULL, 0);
-    }
-    struct bytes taken = bytes_of(size > 0 ? cursor->at : NULL, (size_t)size);
-    cursor->at += size;
-    return taken;
-}
-
-static uint64_t take_varint(struct cursor *cursor)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (cursor->at == cursor->end)
-            return fail(cursor);
-        uint64_t part = *cursor->at++;
-        if (shift == 63 && part > 1)
-            return fail(cursor);
-        value |= (part & 0x7f) << shift;
-        if (part < 0x80)
-            return value;
-    }
-    return fail(cursor);
-}
 
 static uint64_t take_fixed(struct cursor *cursor, size_t size)
 {
@@ -149,7 +88,7 @@ bool segment_add(struct segment_builder *builder, const struct segment_entry *en
     if (builder->count == SEGMENT_ENTRIES ||
         (builder->count > 0 && data->size + most > SEGMENT_BYTES))
         return false;
-    CHECK(buffer_reserve(data, most) == STATUS_OK);
+    buffer_take(data, most);
     size_t size = (size_t)(put_entry(data->data + data->size, entry) - (data->data + data->size));
     data->size += size;
     if (builder->count == 0)
@@ -223,6 +162,21 @@ int segment_find(const struct segment_directory *directory, uint64_t number)
     return low < directory->count && directory->slots[low].number == number ? (int)low : -1;
 }
 
+/* What damage makes of them no packet could carry, and whoever sends them would have to die. */
+static bool identifiers_are_sound(struct bytes packed)
+{
+    enum { IDENTIFIER_MAX = 0x0fffffff }; /* a Variable Byte Integer, and not 0 */
+#ifdef SEEDED_BUG_IDENTIFIERS_BELIEVED
+    return true;
+#endif
+    for (size_t i = 0; i < packed.size; i += 4) {
+        uint32_t identifier = get_u32(packed.data + i);
+        if (identifier == 0 || identifier > IDENTIFIER_MAX)
+            return false;
+    }
+    return true;
+}
+
 static void take_message(struct cursor *cursor, uint8_t flags, struct store_message *message)
 {
     message->qos = flags & ENTRY_QOS;
@@ -237,6 +191,7 @@ static void take_message(struct cursor *cursor, uint8_t flags, struct store_mess
     }
     uint64_t topic = take_varint(cursor), properties = take_varint(cursor);
     message->topic = take_bytes(cursor, topic);
+    cursor->failed = cursor->failed || topic > UINT16_MAX;
     message->properties = take_bytes(cursor, properties);
     message->payload = take_bytes(cursor, left(cursor));
 }
@@ -256,6 +211,8 @@ bool segment_read_entry(const struct segment_slot *slot, struct bytes data,
         if (count == 0 || count > left(&cursor) / 4)
             return false;
         out->subscription_identifiers = take_bytes(&cursor, count * 4);
+        if (!identifiers_are_sound(out->subscription_identifiers))
+            return false;
     }
     if (slot->body == SEGMENT_BODY_INLINE)
         take_message(&cursor, flags, &out->message);

@@ -83,6 +83,32 @@ static void assert_same(const struct segment_entry *a, const struct segment_entr
     assert_true(bytes_equal(a->message.payload, b->message.payload));
 }
 
+/* A broker that believed it would stop at its own check, at each start again. */
+static void what_no_packet_could_carry_is_damage(void **state)
+{
+    static const char *const identifiers[] = {"\0\0\0\0", "\x10\0\0\0", "\xff\xff\xff\xff"};
+    struct segment_entry out;
+    for (size_t i = 0; i < sizeof identifiers / sizeof *identifiers; i++) {
+        struct segment_entry entry = entry_of(5, "x");
+        segment_reset(&builder);
+        entry.subscription_identifiers = bytes_of(identifiers[i], 4);
+        assert_true(segment_add(&builder, &entry));
+        read_directory();
+        assert_false(segment_read_entry(&directory.slots[0], built_data(), &out));
+    }
+    char *topic = calloc(1, UINT16_MAX + 1);
+    for (size_t size = UINT16_MAX; size <= UINT16_MAX + 1; size++) {
+        struct segment_entry entry = entry_of(5, "x");
+        segment_reset(&builder);
+        entry.message.topic = bytes_of(topic, size);
+        assert_true(segment_add(&builder, &entry));
+        read_directory();
+        assert_int_equal(segment_read_entry(&directory.slots[0], built_data(), &out),
+                         size <= UINT16_MAX);
+    }
+    free(topic);
+}
+
 static void entries_come_back_with_everything_they_had(void **state)
 {
     struct segment_entry entries[] = {
@@ -298,6 +324,7 @@ static void progress_of_another_segment_is_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_no_packet_could_carry_is_damage),
         TEST(entries_come_back_with_everything_they_had),
         TEST(a_segment_takes_so_many_entries),
         TEST(a_segment_takes_so_many_bytes_and_one_entry_whatever_its_size),

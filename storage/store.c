@@ -30,7 +30,7 @@ static void free_store(struct store *store)
     free(store->workers);
     reader_queue_fini(&store->requests);
     reader_queue_fini(&store->readable);
-    table_fini(&store->backlog);
+    roster_fini(&store->roster);
     free(store);
 }
 
@@ -55,7 +55,6 @@ enum status store_open(const struct store_options *options, struct store **out, 
         reader_queue_init(&store->workers[i].answered);
     reader_queue_init(&store->requests);
     reader_queue_init(&store->readable);
-    table_init(&store->backlog, false);
     engine_init(store);
     enum status status =
         store->has_file ? open_database(store, error, error_size) : open_without_file(store);
@@ -71,9 +70,9 @@ enum status store_open(const struct store_options *options, struct store **out, 
         return status;
     }
     store->engine.next_lsn = store->first_lsn + 1;
+    store->engine.pending.applied_lsn = store->first_lsn;
     atomic_init(&store->next_lsn, store->first_lsn + 1);
-    atomic_init(&store->durable,
-                options->durability == STORE_DURABILITY_COMMIT ? store->first_lsn : UINT64_MAX);
+    atomic_init(&store->durable, store->first_lsn);
     *out = store;
     return STATUS_OK;
 }
@@ -119,7 +118,6 @@ static enum status start_thread(pthread_t *thread, const char *name, void *(*mai
 enum status store_start(struct store *store)
 {
     CHECK(!store->started);
-    table_fini(&store->backlog);
     store->started = true;
     if (!store->has_file)
         return STATUS_OK;
@@ -193,9 +191,11 @@ void store_submit(struct store *store, struct store_batch *batch)
             store->options.notify(store->options.context, worker);
         return;
     }
+    backlog_add(&store->backlog, batch->message_count, batch_bytes(batch));
     bool urgent = batch->urgent && store->options.durability == STORE_DURABILITY_COMMIT;
-    inbox_push(&self->submitted, batch); /* the storage thread's from here */
-    wake_up(&store->engine.wake, urgent);
+    inbox_push(&self->submitted, batch); /* the engine's from here */
+    bool due = engine_apply(store);
+    wake_up(&store->engine.wake, urgent || due);
 }
 
 void store_reclaim(struct store *store, unsigned worker)
@@ -218,7 +218,20 @@ void store_reclaim(struct store *store, unsigned worker)
 
 uint64_t store_durable(const struct store *store)
 {
+#ifndef SEEDED_BUG_FLUSH_UNBOUNDED
+    if (store->options.durability != STORE_DURABILITY_COMMIT &&
+        !backlog_lags(&store->backlog, store->options.flush_mem_threshold))
+        return UINT64_MAX;
+#else
+    if (store->options.durability != STORE_DURABILITY_COMMIT)
+        return UINT64_MAX;
+#endif
     return atomic_load_explicit(&store->durable, memory_order_acquire);
+}
+
+bool store_is_full(const struct store *store)
+{
+    return backlog_is_full(&store->backlog);
 }
 
 enum store_health store_health(const struct store *store)
@@ -245,6 +258,10 @@ void store_statistics(const struct store *store, struct store_statistics *out)
     COPY(failed_commits);
     COPY(messages);
 #undef COPY
+    out->commit_us = out->sync_us = out->commit_rows = (struct distribution_reading){0};
+    distribution_read(&store->engine.commit_us, &out->commit_us);
+    distribution_read(&store->engine.writer.sync_us, &out->sync_us);
+    distribution_read(&store->engine.commit_rows, &out->commit_rows);
     out->file_bytes = 0;
     if (store->has_file)
         out->file_bytes =
@@ -257,14 +274,36 @@ uint64_t store_messages(const struct store *store)
            atomic_load_explicit(&store->statistics.dirty_messages, memory_order_relaxed);
 }
 
+uint64_t store_bytes(const struct store *store)
+{
+    return atomic_load_explicit(&store->statistics.used_bytes, memory_order_relaxed);
+}
+
 /* ---- Reading back ---- */
+
+/* All that this worker has submitted, and what it asks for by number: that another may have
+ * submitted, and under `flush` nobody has applied it yet. A number that nobody has given out has
+ * nothing to wait for. */
+static uint64_t needs_of(const struct store_worker *self, const struct store_read *read,
+                         uint64_t next_lsn)
+{
+    uint64_t needs = self->last_submitted;
+#ifndef SEEDED_BUG_NUMBERS_NOT_NEEDED
+    for (uint32_t i = 0; i < read->number_count; i++) {
+        uint64_t lsn = store_number_lsn(read->numbers[i]);
+        if (lsn > needs && lsn < next_lsn)
+            needs = lsn;
+    }
+#endif
+    return needs;
+}
 
 void store_read_submit(struct store *store, struct store_read *read)
 {
     CHECK(read->worker < store->options.workers);
     struct store_worker *self = &store->workers[read->worker];
     read->memory = NULL;
-    read->needs = self->last_submitted;
+    read->needs = needs_of(self, read, atomic_load(&store->next_lsn));
     if (store->has_file) {
         reader_queue_push(&store->requests, read);
         wake_up(&store->engine.wake, true);

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/distribution.h"
 #include "base/status.h"
 
 struct store;
@@ -43,8 +44,9 @@ struct store_options {
                                    * acknowledgement (default 2000) */
     uint32_t disk_stall_limit_ms; /* after a failing disk for so long, health is STALLED */
     bool secure_delete;
-    /* Called on a thread of the store when `worker` has something to collect: durable moved past a
-     * batch of its own, or a read was answered. Must not block. */
+    /* Called on a thread of the store, or in any worker's store_submit, when `worker` has something
+     * to collect: durable moved past a batch of its own, a read was answered, or the store is no
+     * longer behind. Must not block. */
     void (*notify)(void *context, unsigned worker);
     void *context;
     /* Called on the worker's own thread, from store_reclaim(), for each message cookie. */
@@ -65,6 +67,9 @@ struct store_will { /* all bytes borrowed */
     struct bytes payload;
 };
 
+/* The latest time that there is: an interval of 32 bits in seconds can be added to it. */
+#define STORE_TIME_MAX_MS (INT64_MAX / 2)
+
 /* A session, or a connection's will waiting for a session that is not stored (expiry 0). */
 struct store_session {    /* all bytes borrowed */
     uint64_t incarnation; /* never reused, not 0 */
@@ -73,8 +78,10 @@ struct store_session {    /* all bytes borrowed */
     uint8_t version;            /* 3, 4 or 5: who connected last */
     uint32_t expiry_interval_s; /* 0xFFFFFFFF: never */
     bool connected;
-    int64_t disconnected_at_ms; /* store time; meaningful while not connected */
-    int64_t will_due_ms;        /* store time; meaningful while not connected and will.present */
+    /* Store time, 0 to STORE_TIME_MAX_MS; meaningful while not connected, the second with a will.
+     */
+    int64_t disconnected_at_ms;
+    int64_t will_due_ms;
     struct store_will will;
 };
 
@@ -134,7 +141,7 @@ struct store_visitor {
  * opens. `error` (at least 256 bytes) gets a sentence for the operator on failure. */
 enum status MUST_USE store_open(const struct store_options *options, struct store **out,
                                 char *error, size_t error_size);
-/* Visits what was stored. After store_open and before store_start; the calling thread. */
+/* Visits what was stored, once. After store_open and before store_start; the calling thread. */
 enum status MUST_USE store_load(struct store *store, const struct store_visitor *visitor);
 /* Starts the storage threads. */
 enum status MUST_USE store_start(struct store *store);
@@ -155,10 +162,12 @@ int64_t store_now_base(const struct store *store);
 /* ---- Batches: one worker's thread each, no locks ---- */
 
 /* Opens a batch and gives it its LSN. Every opened batch must be submitted soon: later ones of all
- * workers wait for it. Memory for deltas that cannot be had ends the process: a broker that cannot
- * record what it promised restarts from what is durable. */
+ * workers wait for it. Memory for deltas comes from the reserve if it must (base/memory.h). */
 struct store_batch *store_batch_open(struct store *store, unsigned worker);
 uint64_t store_batch_lsn(const struct store_batch *batch);
+/* The number that its next message will have, and the LSN of the batch that a number is from. */
+uint64_t store_batch_next_number(const struct store_batch *batch);
+uint64_t store_number_lsn(uint64_t number);
 /* True when the batch holds as many messages as numbers allow, or is large: submit it, open
  * another. */
 bool store_batch_full(const struct store_batch *batch);
@@ -206,10 +215,20 @@ void store_batch_settled(struct store_batch *batch, uint64_t incarnation, uint64
 void store_batch_inbound_erase(struct store_batch *batch, uint64_t incarnation,
                                uint16_t packet_identifier);
 
+/* The retained message of this topic goes, if it is still the one with this number: its Message
+ * Expiry Interval has passed. */
+void store_batch_retained_expire(struct store_batch *batch, struct bytes topic, uint64_t number);
+
 /* ---- What has become durable ---- */
 
-/* Any thread, one atomic read. Under FLUSH and NONE: UINT64_MAX. */
+/* What may be promised. Any thread, a few atomic reads. Under NONE: UINT64_MAX. Under FLUSH the
+ * same, unless more than four times flush_mem_threshold messages are submitted and not written, or
+ * too many bytes: then what really is durable, so that a promise has to wait. Every worker is
+ * notified when that is over. */
 uint64_t store_durable(const struct store *store);
+/* So much is submitted and not written that no more is to be taken in, with any durability. Any
+ * thread, one atomic read; every worker is notified when it is over. */
+bool store_is_full(const struct store *store);
 
 /* On the worker's thread, when notified: releases cookies of committed batches. */
 void store_reclaim(struct store *store, unsigned worker);
@@ -224,10 +243,16 @@ struct store_statistics {
     uint64_t commits, rows_written, messages_cancelled, dirty_messages, failed_commits;
     uint64_t messages; /* in the database, each once */
     uint64_t file_bytes;
+    struct distribution_reading commit_us; /* a whole transaction */
+    struct distribution_reading sync_us;   /* its end: the pages to the log, and fdatasync */
+    struct distribution_reading commit_rows;
 };
 void store_statistics(const struct store *store, struct store_statistics *out); /* any thread */
 /* Messages in the database and on their way to it. Any thread, two atomic reads. */
 uint64_t store_messages(const struct store *store);
+/* Bytes of the database that are in use, with the log. Any thread, one atomic read; as of the last
+ * commit. */
+uint64_t store_bytes(const struct store *store);
 
 /* ---- Reading back: asynchronous, on the store's reader thread and connection ---- */
 
@@ -270,7 +295,8 @@ struct store_read {
     struct store_read *next;
 };
 
-/* Queues a request; sees everything durable when it is called. Worker's thread; does not block. */
+/* Queues a request; sees everything durable when it is called, and the numbers that it asks for,
+ * which have been submitted. Worker's thread; does not block. */
 void store_read_submit(struct store *store, struct store_read *read);
 /* The next answered request of this worker, or NULL. */
 struct store_read *store_read_next(struct store *store, unsigned worker);

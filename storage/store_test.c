@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "storage/history_testing.h"
+#include "storage/schema.h"
 #include "storage/store_testing.h"
 
 enum { SOON_MS = 5000 };
@@ -116,7 +117,7 @@ static void see_retained(void *context, const struct store_message *message)
     assert_int_equal(message->publisher, 9);
 }
 
-static void retain(struct store_batch *batch, const char *topic, bool set)
+static uint64_t retain(struct store_batch *batch, const char *topic, bool set)
 {
     struct store_message message = {
         .qos = 1,
@@ -131,6 +132,7 @@ static void retain(struct store_batch *batch, const char *topic, bool set)
     struct store_publish publish = {.message = &message,
                                     .retained = set ? STORE_RETAINED_SET : STORE_RETAINED_DELETE};
     store_batch_message(batch, &publish);
+    return message.number;
 }
 
 static void sessions_subscriptions_wills_and_retained_messages_come_back(void **state)
@@ -167,6 +169,11 @@ static void sessions_subscriptions_wills_and_retained_messages_come_back(void **
     retain(batch, "t/1", true);
     retain(batch, "t/2", true);
     retain(batch, "t/1", false);
+    uint64_t replaced = retain(batch, "t/2", true);
+    retain(batch, "t/2", true);
+    store_batch_retained_expire(batch, bytes_of_text("t/2"), replaced);
+    uint64_t expired = retain(batch, "t/3", true);
+    store_batch_retained_expire(batch, bytes_of_text("t/3"), expired);
     fixture_append(batch, session.incarnation, 1, 1, false, "x");
     uint64_t lsn = store_batch_lsn(batch);
     store_submit(store, batch);
@@ -530,6 +537,20 @@ static void nothing_is_durable_behind_a_batch_that_is_still_open(void **state)
     wait_durable(later);
 }
 
+/* Each batch is submitted as the storage thread is done with the one before: while it is about to
+ * sleep. It would next look by itself, for its upkeep, after a second. */
+static void a_batch_wakes_who_is_about_to_sleep(void **state)
+{
+    enum { ROUNDS = 50, WITHOUT_BEING_WOKEN_MS = 900 };
+    fixture_open(&fixture);
+    store = fixture.store;
+    wait_durable(fixture_session(store, 1, "a"));
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t lsn = fixture_publish(store, 1, 1, 1, true, "x", NULL);
+        assert_true(fixture_wait_durable(store, lsn, WITHOUT_BEING_WOKEN_MS));
+    }
+}
+
 static void only_workers_with_something_durable_are_notified(void **state)
 {
     fixture.options.workers = 3;
@@ -628,6 +649,23 @@ static void without_durability_there_is_no_file(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static void whoever_only_reads_never_waits_for_who_writes(void **state)
+{
+    char path[128];
+    sqlite3 *writing, *other;
+    fixture_open(&fixture);
+    fixture_close(&fixture);
+    fixture_path(&fixture, "holdfast.db", path);
+    assert_int_equal(schema_connect(path, SCHEMA_WRITER, false, &writing), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(writing, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    const enum schema_role roles[] = {SCHEMA_READER, SCHEMA_CHECKPOINTER};
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        assert_int_equal(schema_connect(path, roles[i], false, &other), SQLITE_OK);
+        schema_disconnect(other);
+    }
+    schema_disconnect(writing);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -647,11 +685,13 @@ int main(void)
         TEST(an_ended_session_is_gone_and_so_is_what_comes_late),
         TEST(rows_without_a_session_are_not_seen_and_are_deleted),
         TEST(nothing_is_durable_behind_a_batch_that_is_still_open),
+        TEST(a_batch_wakes_who_is_about_to_sleep),
         TEST(only_workers_with_something_durable_are_notified),
         TEST(cookies_are_released_on_the_workers_thread_once),
         TEST(under_flush_everything_is_durable_at_once_and_reads_see_it),
         TEST(under_flush_the_threshold_starts_a_flush),
         TEST(without_durability_there_is_no_file),
+        TEST(whoever_only_reads_never_waits_for_who_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

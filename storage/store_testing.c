@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "storage/tally.h"
 
 static void notify(void *context, unsigned worker)
 {
@@ -269,9 +270,34 @@ int64_t fixture_owed(const struct fixture *fixture)
     return fixture_query(fixture, "SELECT " OWED);
 }
 
+/* What is counted for each session is what there is. */
+static void check_tally(const struct fixture *fixture)
+{
+    struct tally tally;
+    size_t sessions = 0;
+    sqlite3_stmt *s;
+    sqlite3 *db = connect_to(fixture);
+    tally_init(&tally);
+    CHECK(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(tally_load(&tally, db) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db,
+                             "SELECT incarnation, sum(owed) FROM"
+                             " (SELECT incarnation, count AS owed FROM segment UNION ALL"
+                             " SELECT incarnation, -settled FROM progress) GROUP BY incarnation",
+                             -1, &s, NULL) == SQLITE_OK);
+    for (; sqlite3_step(s) == SQLITE_ROW; sessions++)
+        CHECK((int64_t)tally_of(&tally, (uint64_t)sqlite3_column_int64(s, 0)) ==
+              sqlite3_column_int64(s, 1));
+    CHECK(sqlite3_finalize(s) == SQLITE_OK);
+    CHECK(sessions == tally.counts.count);
+    sqlite3_close(db);
+    tally_fini(&tally);
+}
+
 /* Those with a row, and those that lie in an entry: the entries that no row counts. */
 int64_t fixture_messages(const struct fixture *fixture)
 {
+    check_tally(fixture);
     int64_t messages =
         fixture_query(fixture, "SELECT count(*) - total(owed) + " OWED " FROM message");
     CHECK(messages == fixture_query(fixture, "SELECT messages FROM meta"));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 enum { FEWEST = 16, LARGE = 4096 };
 
@@ -59,12 +60,9 @@ static void grow(struct table *table)
 {
     struct table old = *table;
     table->capacity = old.capacity == 0 ? FEWEST : old.capacity * 2;
-    table->keys = calloc(table->capacity, sizeof *table->keys);
-    CHECK(table->keys != NULL);
-    if (!table->is_set) {
-        table->values = malloc(table->capacity * sizeof *table->values);
-        CHECK(table->values != NULL);
-    }
+    table->keys = memory_take_zeroed(table->capacity, sizeof *table->keys);
+    if (!table->is_set)
+        table->values = memory_take(table->capacity * sizeof *table->values);
     for (size_t i = 0; i < old.capacity; i++) {
         if (old.keys[i] == 0)
             continue;

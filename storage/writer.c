@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "storage/clock.h"
 #include "storage/statement.h"
 
@@ -99,8 +100,7 @@ static void ended_push(struct writer_ended *ended, uint64_t incarnation)
         } else {
             ended->capacity = ended->capacity == 0 ? 64 : ended->capacity * 2;
             ended->incarnations =
-                realloc(ended->incarnations, ended->capacity * sizeof *ended->incarnations);
-            CHECK(ended->incarnations != NULL);
+                memory_resize(ended->incarnations, ended->capacity * sizeof *ended->incarnations);
         }
     }
     ended->incarnations[ended->first + ended->count++] = incarnation;
@@ -150,9 +150,7 @@ static int write_session_end(struct writer *writer, uint64_t incarnation)
     TRY_SQL(run_for(writer, WRITER_SESSION_DELETE, incarnation));
     TRY_SQL(run_for(writer, WRITER_SUBSCRIPTIONS_DELETE, incarnation));
     TRY_SQL(run_for(writer, WRITER_INBOUNDS_DELETE, incarnation));
-    bool backlog;
-    TRY_SQL(owed_has_any(writer, incarnation, &backlog));
-    if (!backlog)
+    if (tally_of(&writer->owed.tally, incarnation) == 0)
         return SQLITE_OK;
     ended_push(&writer->newly_ended, incarnation);
     return run_for(writer, WRITER_ENDED_PUT, incarnation);
@@ -201,6 +199,14 @@ static int write_publish_op(struct writer *writer, const struct delta_publish *p
     return SQLITE_OK;
 }
 
+static int write_retained_expire(struct writer *writer, const struct delta_retained *delta)
+{
+    sqlite3_stmt *s = use(writer, WRITER_RETAINED_EXPIRE);
+    statement_bind_bytes(s, 1, delta->topic);
+    statement_bind_u64(s, 2, delta->number);
+    return statement_run(s);
+}
+
 static int write_op(struct writer *writer, const struct delta *delta)
 {
     const struct delta_row *row = (const struct delta_row *)delta;
@@ -217,6 +223,8 @@ static int write_op(struct writer *writer, const struct delta *delta)
     case DELTA_INBOUND_ERASE:
         return write_inbound(writer, WRITER_INBOUND_DELETE, row->incarnation,
                              row->packet_identifier);
+    case DELTA_RETAINED_EXPIRE:
+        return write_retained_expire(writer, (const struct delta_retained *)delta);
     case DELTA_SENT:
     case DELTA_RELEASED:
     case DELTA_SETTLED:
@@ -244,8 +252,26 @@ static int write_meta(struct writer *writer, uint64_t lsn)
     return statement_run(s);
 }
 
+static int count_pages(sqlite3_stmt *s, uint64_t *out)
+{
+    int rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW)
+        *out = statement_u64(s, 0);
+    int end = sqlite3_reset(s);
+    return rc == SQLITE_ROW ? SQLITE_OK : end;
+}
+
+static int measure(struct writer *writer, uint64_t *out_bytes)
+{
+    uint64_t pages = 0, free_pages = 0;
+    TRY_SQL(count_pages(use(writer, WRITER_PAGES), &pages));
+    TRY_SQL(count_pages(use(writer, WRITER_FREE_PAGES), &free_pages));
+    *out_bytes = (pages - free_pages) * SCHEMA_PAGE_SIZE;
+    return SQLITE_OK;
+}
+
 static int write_all(struct writer *writer, struct pending *pending, uint32_t slice,
-                     size_t *slices_done)
+                     size_t *slices_done, uint64_t *used_bytes)
 {
     TRY_SQL(connect_if_needed(writer));
     TRY_SQL(statement_run(use(writer, WRITER_BEGIN)));
@@ -259,11 +285,15 @@ static int write_all(struct writer *writer, struct pending *pending, uint32_t sl
 #endif
     TRY_SQL(owed_write(writer, pending));
     TRY_SQL(owed_delete_slice(writer, slice, slices_done));
-    TRY_SQL(owed_count_down(writer));
+    TRY_SQL(owed_write_counts(writer));
     uint64_t lsn =
         pending->applied_lsn > writer->meta.lsn ? pending->applied_lsn : writer->meta.lsn;
     TRY_SQL(write_meta(writer, lsn));
-    return statement_run(use(writer, WRITER_COMMIT));
+    TRY_SQL(measure(writer, used_bytes));
+    uint64_t began_us = clock_source->monotonic_us();
+    int rc = statement_run(use(writer, WRITER_COMMIT));
+    distribution_add(&writer->sync_us, clock_source->monotonic_us() - began_us);
+    return rc;
 }
 
 static void note_error(struct writer *writer, int rc)
@@ -279,9 +309,10 @@ enum status writer_flush(struct writer *writer, struct pending *pending, uint32_
 {
     struct schema_meta before = writer->meta;
     size_t slices_done = 0;
+    uint64_t used_bytes = 0;
     writer->rows = 0;
     writer->newly_ended.count = 0;
-    int rc = write_all(writer, pending, slice, &slices_done);
+    int rc = write_all(writer, pending, slice, &slices_done, &used_bytes);
     owed_end(&writer->owed, rc == SQLITE_OK);
     if (rc != SQLITE_OK) {
         note_error(writer, rc);
@@ -301,6 +332,7 @@ enum status writer_flush(struct writer *writer, struct pending *pending, uint32_
     writer->ended.count -= slices_done;
     for (size_t i = 0; i < writer->newly_ended.count; i++)
         writer_add_ended(writer, writer->newly_ended.incarnations[i]);
+    writer->used_bytes = used_bytes;
     writer->commits++;
     writer->rows_written += writer->rows;
     return STATUS_OK;
@@ -316,6 +348,13 @@ static int64_t pragma_value(sqlite3 *db, const char *sql)
     int64_t value = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_finalize(statement);
     return value;
+}
+
+void writer_measure(struct writer *writer, sqlite3 *db)
+{
+    int64_t pages = pragma_value(db, "PRAGMA page_count");
+    writer->used_bytes =
+        (uint64_t)(pages - pragma_value(db, "PRAGMA freelist_count")) * SCHEMA_PAGE_SIZE;
 }
 
 bool writer_vacuum(struct writer *writer, uint32_t pages)
@@ -334,6 +373,9 @@ bool writer_vacuum(struct writer *writer, uint32_t pages)
 
 void writer_checkpoint(struct writer *writer)
 {
+#ifdef SEEDED_BUG_LOG_KEPT
+    return;
+#endif
     if (writer->db == NULL)
         return;
     int rc = sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);

@@ -2,6 +2,7 @@
 #ifndef STORAGE_WRITER_H
 #define STORAGE_WRITER_H
 
+#include "base/distribution.h"
 #include "storage/owed.h"
 #include "storage/pending.h"
 #include "storage/schema.h"
@@ -26,6 +27,7 @@
                     "(number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"   \
                     " properties, payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")            \
     X(RETAINED_DELETE, "DELETE FROM retained WHERE topic = ?1")                                    \
+    X(RETAINED_EXPIRE, "DELETE FROM retained WHERE topic = ?1 AND number = ?2")                    \
     X(MESSAGE_PUT, "INSERT INTO message"                                                           \
                    "(number, qos, retain, expiry_interval_s, received_at_ms, publisher, topic,"    \
                    " properties, payload, owed) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")  \
@@ -35,18 +37,21 @@
                    " data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                    \
     X(SEGMENT_FIND, "SELECT s.id, s.first, s.count, s.directory, p.data FROM segment AS s"         \
                     " LEFT JOIN progress AS p USING(incarnation, first)"                           \
-                    " WHERE s.period = (SELECT max(period) FROM segment WHERE period <= ?2)"       \
-                    " AND s.incarnation = ?1 AND s.first <= ?2 ORDER BY s.first DESC LIMIT 1")     \
+                    " WHERE s.period = ?3 AND s.incarnation = ?1 AND s.first <= ?2 ORDER BY "      \
+                    "s.first DESC LIMIT 1")                                                        \
     X(SEGMENT_DELETE, "DELETE FROM segment WHERE id = ?1")                                         \
     X(SEGMENT_SLICE, "SELECT s.id, s.first, s.count, s.shared, length(s.data), s.directory,"       \
                      " p.data FROM segment AS s LEFT JOIN progress AS p USING(incarnation, first)" \
                      " WHERE s.period = ?2 AND s.incarnation = ?1 ORDER BY s.first LIMIT 1")       \
     X(PERIOD_NEXT, "SELECT min(period) FROM segment WHERE period > ?1")                            \
-    X(PERIOD_HAS, "SELECT 1 FROM segment WHERE period = ?2 AND incarnation = ?1 LIMIT 1")          \
     X(PROGRESS_PUT, "INSERT OR REPLACE INTO progress VALUES(?1, ?2, ?3, ?4, ?5)")                  \
     X(PROGRESS_DELETE, "DELETE FROM progress WHERE incarnation = ?1 AND first = ?2")               \
+    X(TALLY_PUT, "INSERT INTO tally(data) VALUES(?1)")                                             \
+    X(TALLY_CLEAR, "DELETE FROM tally")                                                            \
     X(ENDED_PUT, "INSERT OR IGNORE INTO ended VALUES(?1)")                                         \
-    X(ENDED_DELETE, "DELETE FROM ended WHERE incarnation = ?1")
+    X(ENDED_DELETE, "DELETE FROM ended WHERE incarnation = ?1")                                    \
+    X(PAGES, "PRAGMA page_count")                                                                  \
+    X(FREE_PAGES, "PRAGMA freelist_count")
 
 enum writer_statement {
 #define X(name, sql) WRITER_##name,
@@ -73,14 +78,18 @@ struct writer {
     struct writer_ended newly_ended; /* in this transaction */
     /* statistics */
     uint64_t commits, rows_written, failed_commits;
-    uint64_t rows;      /* in this transaction */
-    uint32_t log_pages; /* of the write-ahead log after the last commit */
-    char error[256];    /* of the last failure */
+    uint64_t rows;       /* in this transaction */
+    uint32_t log_pages;  /* of the write-ahead log after the last commit */
+    uint64_t used_bytes; /* of the database, without free pages and the log; as last committed */
+    struct distribution sync_us; /* of COMMIT: its pages to the log, and fdatasync */
+    char error[256];             /* of the last failure */
 };
 
 void writer_init(struct writer *writer, const char *path, bool secure_delete,
                  const struct schema_meta *meta, int64_t store_base_ms);
 void writer_fini(struct writer *writer);
+/* At open: what is in use, through another connection. */
+void writer_measure(struct writer *writer, sqlite3 *db);
 
 /* An incarnation without a session row that has segments: delete them in slices. */
 void writer_add_ended(struct writer *writer, uint64_t incarnation);

@@ -37,18 +37,20 @@ class Broker:
             out[name] = (host.strip("[]"), int(port))
         return out
 
-    def launch(self, text=None):
-        """Starts the process and waits for nothing."""
+    def write_config(self, text=None):
         with open(self.config_file, "w", encoding="utf-8") as file:
             file.write(self.dialect.render(self.config) if text is None else text)
+
+    def launch(self, text=None):
+        """Starts the process and waits for nothing."""
+        self.write_config(text)
         self.starts += 1
         with open(self.log_file, "ab") as log:
             log.write(b"---- start %d ----\n" % self.starts)
             log.flush()
             self.process = subprocess.Popen(
                 self.dialect.command(self.binary, self.config_file), stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, cwd=self.directory,
-                restore_signals=False)  # SIGXFSZ stays ignored: a file size limit is an error
+                stdout=log, stderr=log, cwd=self.directory)
         return self
 
     def start(self):
@@ -96,6 +98,21 @@ class Broker:
             raise AssertionError("the broker has ended by itself"
                                  + (f" with {self.process.returncode}" if self.process else ""))
 
+    def pause(self):
+        """It does nothing until resume(): what happens meanwhile happens to it at once."""
+        self._must_run()
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def reload(self):
+        """Writes the configuration again and sends SIGHUP. What comes of it is in the log."""
+        self._must_run()
+        self.write_config()
+        self.process.send_signal(signal.SIGHUP)
+
     def stop(self):
         """SIGTERM and a clean end."""
         self._must_run()
@@ -140,6 +157,10 @@ class Broker:
     def resident_bytes(self):
         with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def peak_resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.process.pid}/task"))

@@ -85,20 +85,31 @@ class Context:
             self._server_certificate = self.authority.server(self.directory, self.address)
         return self._server_certificate
 
-    def config(self, tls=False, client_certificate=None, listener=(), **sections):
-        """A configuration: a plain listener, a TLS one if asked for, and these sections."""
+    def config(self, tls=False, web=False, client_certificate=None, listener=(), ws=(), secure=(),
+               **sections):
+        """A configuration: a plain listener, TLS and WebSocket ones if asked for, and these
+        sections."""
         config = {"listener": {"plain": {"bind": f"{self.address}:1883", "allow_anonymous": True,
                                          **dict(listener)}}}
         if tls:
             certificate, key = self.server_certificate()
             config["listener"]["tls"] = {
                 "bind": f"{self.address}:8883", "allow_anonymous": True, "transport": b"tls",
-                "certificate": certificate, "key": key, "ca": self.authority.certificate}
+                "certificate": certificate, "key": key, "ca": self.authority.certificate,
+                **dict(secure)}
             if client_certificate:
                 config["listener"]["tls"]["client_certificate"] = client_certificate
             else:
                 del config["listener"]["tls"]["ca"]
+        if web:
+            config["listener"]["ws"] = {"bind": f"{self.address}:9001", "allow_anonymous": True,
+                                        "transport": b"ws", **dict(ws)}
+            if tls:
+                config["listener"]["wss"] = {**config["listener"]["tls"], "transport": b"wss",
+                                             "bind": f"{self.address}:9443"}
         config["sqlite"] = {"mounted_file_path": os.path.join(self.directory, "store", "")}
+        if self.dialect.name == "holdfast":
+            config["broker"] = {"sandbox": b"kill"}  # a call that is not in its list is noticed
         for section, options in [*self.overrides.items(), *sections.items()]:
             config.setdefault(section, {}).update(options)
         return config
@@ -172,11 +183,11 @@ class Context:
 
     # ---- Memory ----
 
-    def check_growth(self, before, megabytes):
+    def check_growth(self, before, megabytes, now=None):
         """The broker's resident memory has not grown by more than this since `before`."""
         if self.sanitized:
             return  # a sanitizer keeps freed memory on purpose
-        growth = (self.broker.resident_bytes() - before) / (1 << 20)
+        growth = ((now or self.broker.resident_bytes()) - before) / (1 << 20)
         if growth > megabytes:
             raise AssertionError(f"the broker grew by {growth:.1f} MB, not {megabytes} at most")
 
@@ -188,6 +199,20 @@ class Context:
             self.pass_time(0.02)
 
     # ---- The rest ----
+
+    def lines_about(self, *words):
+        """The lines of the broker's log with all of these words."""
+        return [line for line in self.broker.log().splitlines()
+                if all(word in line for word in words)]
+
+    def await_line(self, *words, after=0):
+        """The first of them, once it is there. `after`: it is not due before so many seconds."""
+        deadline = time.monotonic() + after + mqtt_wire.DEADLINE_S
+        while not (lines := self.lines_about(*words)):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no line of the log has {words}")
+            self.pass_time(0.02)
+        return lines[0]
 
     def pass_time(self, seconds):
         """Lets time go by. Only for what time alone brings about, such as an expiry."""

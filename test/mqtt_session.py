@@ -48,9 +48,11 @@ class Outgoing:
 
 
 class Publisher(Half):
-    """Publishes a queue of messages, `window` at a time, as one session."""
+    """Publishes a queue of messages, `window` at a time, as one session. `thrifty`: under the
+    lowest Packet Identifier that is free, and so soon under one that was just used."""
 
-    def __init__(self, window=None):
+    def __init__(self, window=None, thrifty=False):
+        self.thrifty = thrifty
         self.wanted_window = self.window = window
         self.queue = deque()
         self.flight = OrderedDict()  # Packet Identifier -> Outgoing, in the order of sending
@@ -94,6 +96,8 @@ class Publisher(Half):
                             packet_id if message.qos else None, dup, message.retain)
 
     def _new_id(self):
+        if self.thrifty:
+            self.last_id = 0
         while True:
             self.last_id = self.last_id % 65535 + 1
             if self.last_id not in self.flight:

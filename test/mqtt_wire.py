@@ -33,8 +33,11 @@ class Closed(AssertionError):
 
 
 class Wire:
-    def __init__(self, address, version=5, tls=None, receive_buffer=None):
-        """`tls` is an ssl.SSLContext; `receive_buffer` makes a small window, for slow readers."""
+    def __init__(self, address, version=5, tls=None, receive_buffer=None, trace=None,
+                 prelude=b""):
+        """`tls` is an ssl.SSLContext; `receive_buffer` makes a small window, for slow readers;
+        `trace` is told "->" or "<-" and the bytes; `prelude` goes in front of all, TLS too."""
+        self.trace = trace
         self.version = version
         self.input, self.parsed = bytearray(), 0
         self.eof = False
@@ -48,6 +51,7 @@ class Wire:
         try:
             plain.connect(address)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.sendall(prelude)
             if tls is not None:
                 self.socket = tls.wrap_socket(plain, server_hostname=address[0])
         except OSError:
@@ -67,13 +71,18 @@ class Wire:
             data = b""
         if data:
             self.input += data
+            if self.trace is not None:
+                self.trace("<-", data)
         else:
             self.eof = True
         return True
 
     def _write_some(self, data):
         try:
-            return self.socket.send(data)
+            sent = self.socket.send(data)
+            if self.trace is not None:
+                self.trace("->", data[:sent])
+            return sent
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError as error:

@@ -15,6 +15,8 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOG_LINES = 40
 
+TRACE = "trace.jsonl"  # in the directory of the case
+
 PASSED, FAILED, SKIPPED = range(3)
 VERDICTS = ("ok     ", "FAILED ", "skipped")
 
@@ -35,7 +37,11 @@ def parse(arguments):
     parser.add_argument("--seed", metavar="N", type=int, default=None,
                         help="of what is random (default: a new one, printed)")
     parser.add_argument("--keep", action="store_true", help="keep the directories of failures")
+    parser.add_argument("--trace", metavar="DIRECTORY",
+                        help="every broker writes a trace; each case's is left there")
     options = parser.parse_args(arguments)
+    if options.trace:
+        options.set.append(f"log.trace={TRACE}")
     if not options.list and not options.binary:
         parser.error("which broker?")
     return options
@@ -110,6 +116,13 @@ class Running:
         return FAILED, story + (f"not done after {self.limit:.0f} s\n" if late
                                 else f"the case's process died: {status}\n")
 
+    def save_trace(self, directory):
+        path = os.path.join(self.directory, TRACE)
+        if directory and os.path.isfile(path):
+            os.makedirs(directory, exist_ok=True)
+            name = "%s.%d.jsonl" % (self.case.name.replace("/", "_")[:150], self.pid)
+            shutil.copyfile(path, os.path.join(directory, name))
+
     def clean(self, keep):
         if keep:
             return f"    kept: {self.directory}\n"
@@ -178,6 +191,7 @@ def report(running, verdict, story, options):
         lines = story.splitlines() + [f"broker's log, last {LOG_LINES} of {len(log)} lines:"]
         lines += ["| " + line for line in log[-LOG_LINES:]]
         print("".join(f"    {line}\n" for line in lines), end="")
+    running.save_trace(options.trace)
     print(running.clean(options.keep and verdict == FAILED), end="")
     sys.stdout.flush()
 

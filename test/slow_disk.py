@@ -10,21 +10,12 @@
 """
 
 import os
-import subprocess
 import time
 
 from mqtt_wire import DEADLINE_S
+from preload import NEEDS, preloaded  # noqa: F401
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-NEEDS = ("cc",)  # for @case(needs=...)
 POLL_S = 0.001
-
-
-def _compiled(directory):
-    library = os.path.join(directory, "slow_disk.so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library,
-                    os.path.join(HERE, "slow_disk.c")], check=True)
-    return library
 
 
 class SlowDisk:
@@ -33,15 +24,8 @@ class SlowDisk:
         t.holdfast_only("what waits for its disk")
         self.t, self.held = t, os.path.join(t.directory, "held")
         config["sqlite"] = {"flush_interval": 3600000, **config.get("sqlite", {})}
-        before = dict(os.environ)
-        os.environ["LD_PRELOAD"] = _compiled(t.directory)
-        os.environ["HOLDFAST_TEST_DISK"] = self.held
-        os.environ["ASAN_OPTIONS"] = before.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        try:
+        with preloaded(t.directory, "slow_disk.c", HOLDFAST_TEST_DISK=self.held):
             t.start(**config)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
         self.probes = 0
 
     def hold(self):

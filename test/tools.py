@@ -1,4 +1,4 @@
-"""Clients written by others: mosquitto_pub, mosquitto_sub and MQTT.js."""
+"""Clients written by others: mosquitto_pub, mosquitto_sub, MQTT.js, Paho for Python and for C."""
 
 import os
 import subprocess
@@ -6,7 +6,6 @@ import subprocess
 from mqtt_wire import DEADLINE_S
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SCRIPTS = os.path.join(HERE, "mqttjs")
 MQTT_JS = os.path.join(HERE, "node_modules", "mqtt")
 
 
@@ -55,7 +54,7 @@ def _mosquitto(t, program, version, transport, *arguments):
     # stdbuf: a line is to be seen when it is said.
     out = ["stdbuf", "-oL", program, "-h", host, "-p", str(port),
            "-V", {3: "mqttv31", 4: "mqttv311", 5: "mqttv5"}[version]]
-    if transport == "tls":
+    if transport == "tls" and "--psk" not in arguments:
         out += ["--cafile", t.authority.certificate]
     return out + [str(argument) for argument in arguments]
 
@@ -71,18 +70,58 @@ def mosquitto_sub(t, version, transport, client_id, topic_filter, qos, *argument
                            "-t", topic_filter, "-q", qos, *arguments))
 
 
+def mosquitto_pub_one(t, version, transport, topic, payload, *arguments):
+    """Publishes one message at QoS 1, and gives up when it is refused."""
+    return Tool(_mosquitto(t, "mosquitto_pub", version, transport, "-t", topic, "-q", 1,
+                           "-m", payload, *arguments))
+
+
 def mosquitto_pub(t, version, transport, topic, qos, payloads):
     """Publishes each payload as a line of standard input; ends when all are acknowledged."""
     return Tool(_mosquitto(t, "mosquitto_pub", version, transport, "-t", topic, "-q", qos, "-l"),
                 stdin=b"".join(payload + b"\n" for payload in payloads))
 
 
-def mqttjs(t, script, version, transport, **options):
-    """Runs mqttjs/<script>.js with its options in the environment."""
+def node(t, script, version, transport, environment=None, **options):
+    """Runs a script with its options in the environment, with MQTT.js at hand."""
     if not os.path.isdir(MQTT_JS):
         t.skip("MQTT.js is not installed: run test/bootstrap")
-    host, port = t.broker.listeners()["tls" if transport == "tls" else "plain"]
-    environment = {"MQTT_URL": f"{'mqtts' if transport == 'tls' else 'mqtt'}://{host}:{port}",
-                   "MQTT_VERSION": str(version), "MQTT_CA": t.authority.certificate,
-                   **{"MQTT_" + key.upper(): str(value) for key, value in options.items()}}
-    return Tool(["node", os.path.join(SCRIPTS, script + ".js")], environment=environment)
+    return Tool(["node", os.path.join(HERE, script)],
+                environment={**_environment(t, version, transport, options), **(environment or {})})
+
+
+def mqttjs(t, script, version, transport, **options):
+    """Runs mqttjs/<script>.js."""
+    return node(t, os.path.join("mqttjs", script + ".js"), version, transport, **options)
+
+
+def _environment(t, version, transport, options):
+    host, port = t.broker.listeners()["plain" if transport == "tcp" else transport]
+    scheme = {"tcp": "mqtt", "tls": "mqtts"}.get(transport, transport)
+    return {"MQTT_URL": f"{scheme}://{host}:{port}",
+            "MQTT_VERSION": str(version), "MQTT_CA": t.authority.certificate,
+            **{"MQTT_" + key.upper(): str(value) for key, value in options.items()}}
+
+
+def paho_c(t, version, transport, **options):
+    """Builds and runs paho/publish.c with its options in the environment."""
+    if not os.path.exists("/usr/include/MQTTClient.h"):
+        t.skip("Paho for C is not installed: run script/bootstrap --all")
+    program = os.path.join(t.directory, "paho-publish")
+    if not os.path.exists(program):
+        subprocess.run(["cc", "-Wall", "-Werror", "-o", program,
+                        os.path.join(HERE, "paho", "publish.c"), "-lpaho-mqtt3cs"], check=True)
+    environment = _environment(t, version, transport, options)
+    scheme, address = environment["MQTT_URL"].split("://")
+    scheme = {"mqtt": "tcp", "mqtts": "ssl"}.get(scheme, scheme)
+    return Tool([program], environment={**environment, "MQTT_URL": f"{scheme}://{address}"})
+
+
+def paho(t, version, transport, **options):
+    """Runs paho/publish.py with its options in the environment, by the system's Python, whose
+    package Paho is."""
+    python = "/usr/bin/python3"
+    if subprocess.run([python, "-c", "import paho.mqtt"], stderr=subprocess.DEVNULL).returncode:
+        t.skip("Paho is not installed: run script/bootstrap --all")
+    return Tool([python, os.path.join(HERE, "paho", "publish.py")],
+                environment=_environment(t, version, transport, options))

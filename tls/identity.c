@@ -4,76 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- DER ---- */
-
-enum {
-    TAG_INTEGER = 0x02,
-    TAG_OID = 0x06,
-    TAG_UTF8_STRING = 0x0c,
-    TAG_NUMERIC_STRING = 0x12,
-    TAG_PRINTABLE_STRING = 0x13,
-    TAG_IA5_STRING = 0x16,
-    TAG_SEQUENCE = 0x30,
-    TAG_SET = 0x31,
-    TAG_VERSION = 0xa0, /* [0], constructed */
-};
-
-struct element {
-    uint8_t tag;
-    struct bytes whole; /* with tag and length */
-    struct bytes value;
-};
-
-/* Cuts the first element off `in`. Only what X.509 uses: tags of one byte, definite lengths. */
-static bool next_element(struct bytes *in, struct element *out)
-{
-    size_t header = 2;
-    if (in->size < 2 || (in->data[0] & 0x1f) == 0x1f)
-        return false;
-    size_t size = in->data[1];
-    if (size >= 0x80) {
-        size_t digits = size & 0x7f;
-        if (digits == 0 || digits > 3 || in->size < 2 + digits)
-            return false;
-        size = 0;
-        for (size_t i = 0; i < digits; i++)
-            size = size << 8 | in->data[2 + i];
-        header += digits;
-    }
-    if (size > in->size - header)
-        return false;
-    out->tag = in->data[0];
-    out->whole = bytes_of(in->data, header + size);
-    out->value = bytes_of(in->data + header, size);
-    *in = bytes_of(in->data + header + size, in->size - header - size);
-    return true;
-}
-
-static bool expect(struct bytes *in, uint8_t tag, struct element *out)
-{
-    return next_element(in, out) && out->tag == tag;
-}
-
-/* Certificate -> TBSCertificate -> subject (RFC 5280 section 4.1). */
-static bool find_subject(struct bytes der, struct bytes *out)
-{
-    struct element e;
-    if (!expect(&der, TAG_SEQUENCE, &e))
-        return false;
-    struct bytes in = e.value;
-    if (!expect(&in, TAG_SEQUENCE, &e))
-        return false;
-    in = e.value;
-    if (in.size > 0 && in.data[0] == TAG_VERSION && !next_element(&in, &e))
-        return false;
-    bool found = expect(&in, TAG_INTEGER, &e) &&  /* serial number */
-                 expect(&in, TAG_SEQUENCE, &e) && /* signature algorithm */
-                 expect(&in, TAG_SEQUENCE, &e) && /* issuer */
-                 expect(&in, TAG_SEQUENCE, &e) && /* validity */
-                 expect(&in, TAG_SEQUENCE, &e);   /* subject */
-    *out = e.value;
-    return found;
-}
+#include "base/check.h"
+#include "tls/certificate.h"
+#include "tls/der.h"
+#include "tls/psk.h"
 
 /* ---- Text, as RFC 4514 ---- */
 
@@ -192,11 +126,11 @@ static size_t utf8_size(const uint8_t *p, size_t left)
 
 /* Whether the value is text that stands for itself in UTF-8. The others (UCS-2, UCS-4, Teletex) are
  * written in hexadecimal, as RFC 4514 has it for what cannot be shown. */
-static bool is_text(const struct element *value)
+static bool is_text(const struct der_element *value)
 {
-    bool ascii = value->tag == TAG_PRINTABLE_STRING || value->tag == TAG_IA5_STRING ||
-                 value->tag == TAG_NUMERIC_STRING;
-    if (!ascii && value->tag != TAG_UTF8_STRING)
+    bool ascii = value->tag == DER_PRINTABLE_STRING || value->tag == DER_IA5_STRING ||
+                 value->tag == DER_NUMERIC_STRING;
+    if (!ascii && value->tag != DER_UTF8_STRING)
         return false;
     for (size_t i = 0; i < value->value.size;) {
         size_t size = utf8_size(value->value.data + i, value->value.size - i);
@@ -226,11 +160,11 @@ struct subject {
 
 static bool put_attribute(struct subject *subject, struct bytes *set)
 {
-    struct element pair;
-    struct element oid;
-    struct element value;
-    if (!expect(set, TAG_SEQUENCE, &pair) || !expect(&pair.value, TAG_OID, &oid) ||
-        !next_element(&pair.value, &value) || pair.value.size != 0)
+    struct der_element pair;
+    struct der_element oid;
+    struct der_element value;
+    if (!der_expect(set, DER_SEQUENCE, &pair) || !der_expect(&pair.value, DER_OID, &oid) ||
+        !der_next(&pair.value, &value) || pair.value.size != 0)
         return false;
     const char *name = attribute_name(oid.value);
     bool text = is_text(&value);
@@ -258,10 +192,10 @@ static enum status put_subject(struct subject *subject, struct bytes name)
     struct bytes rdns[RDN_MAX];
     size_t count = 0;
     while (name.size > 0) {
-        struct element rdn;
+        struct der_element rdn;
         if (count == RDN_MAX)
             return STATUS_FULL;
-        if (!expect(&name, TAG_SET, &rdn) || rdn.value.size == 0)
+        if (!der_expect(&name, DER_SET, &rdn) || rdn.value.size == 0)
             return STATUS_INVALID;
         rdns[count++] = rdn.value;
     }
@@ -279,21 +213,109 @@ static enum status put_subject(struct subject *subject, struct bytes name)
     return subject->text.full ? STATUS_FULL : STATUS_OK;
 }
 
-static enum status keep(const struct subject *subject, struct identity *out)
+/* What stands in a Name. */
+static bool content_of(struct bytes name, struct bytes *out)
 {
-    size_t name_size = subject->common_name.size;
-    size_t subject_size = subject->text.size;
-    *out = (struct identity){0};
-    if (name_size + subject_size == 0)
+    struct der_element e;
+    if (!der_expect(&name, DER_SEQUENCE, &e))
+        return false;
+    *out = e.value;
+    return true;
+}
+
+const char *identity_name_text(struct bytes name, char *out, size_t capacity)
+{
+    char text[IDENTITY_SUBJECT_MAX + 1];
+    struct subject subject = {.text = {.data = text, .capacity = sizeof text}};
+    struct bytes content;
+    if (!content_of(name, &content) || put_subject(&subject, content) != STATUS_OK)
+        snprintf(out, capacity, "%s", "(a name that cannot be shown)");
+    else
+        snprintf(out, capacity, "%.*s%s", (int)(capacity > 4 ? capacity - 4 : 0), text,
+                 subject.text.size + 4 > capacity ? "..." : "");
+    return out;
+}
+
+/* ---- The subject's alternative names (RFC 5280 section 4.2.1.6) ---- */
+
+static bool is_ascii(struct bytes value)
+{
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.data[i] > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+static struct bytes *place_of(uint8_t tag, struct bytes *names)
+{
+    switch (tag) {
+    case 0x81:
+        return &names[IDENTITY_EMAIL];
+    case 0x82:
+        return &names[IDENTITY_DNS];
+    case 0x86:
+        return &names[IDENTITY_URI];
+    default:
+        return NULL;
+    }
+}
+
+/* The first of each kind counts, so that another one behind it cannot take its place. */
+static enum status take_alternative_names(struct bytes in, struct bytes *names)
+{
+    struct der_element list;
+    struct der_element name;
+    if (in.size == 0)
         return STATUS_OK;
-    uint8_t *memory = malloc(name_size + subject_size);
-    if (memory == NULL)
+    if (!der_expect(&in, DER_SEQUENCE, &list))
+        return STATUS_INVALID;
+    while (list.value.size > 0) {
+        if (!der_next(&list.value, &name))
+            return STATUS_INVALID;
+        struct bytes *place = place_of(name.tag, names);
+        if (place == NULL || place->size > 0)
+            continue;
+        if (!is_clean(name.value) || !is_ascii(name.value))
+            return STATUS_INVALID;
+        if (name.value.size > IDENTITY_SUBJECT_MAX)
+            return STATUS_FULL;
+        *place = name.value;
+    }
+    return STATUS_OK;
+}
+
+/* Two certificates without a subject are no one's twins: what tells them apart stands here. */
+static void put_instead_of_subject(struct text *text, const struct bytes *names)
+{
+    static const enum identity_name order[] = {IDENTITY_URI, IDENTITY_DNS, IDENTITY_EMAIL};
+    static const char *const kinds[] = {"URI", "DNS", "email"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct bytes name = names[order[i]];
+        if (name.size > 0) {
+            put(text, "%s:%.*s", kinds[i], (int)name.size, (const char *)name.data);
+            return;
+        }
+    }
+}
+
+/* ---- All of them ---- */
+
+enum status identity_from_names(const struct bytes *names, struct identity *out)
+{
+    size_t size = 0;
+    *out = (struct identity){0};
+    for (unsigned i = 0; i < IDENTITY_NAMES; i++)
+        size += names[i].size;
+    if (size == 0)
+        return STATUS_OK;
+    uint8_t *at = out->memory = malloc(size);
+    if (at == NULL)
         return STATUS_NO_MEMORY;
-    put_bytes(memory, subject->common_name);
-    put_bytes(memory + name_size, bytes_of(subject->text.data, subject_size));
-    out->memory = memory;
-    out->common_name = bytes_of(memory, name_size);
-    out->subject = bytes_of(memory + name_size, subject_size);
+    for (unsigned i = 0; i < IDENTITY_NAMES; i++) {
+        at = put_bytes(at, names[i]);
+        out->sizes[i] = (uint16_t)names[i].size;
+    }
     return STATUS_OK;
 }
 
@@ -301,16 +323,47 @@ enum status identity_from_certificate(struct bytes der, struct identity *out)
 {
     char text[IDENTITY_SUBJECT_MAX + 1];
     struct bytes name;
+    struct bytes names[IDENTITY_NAMES] = {0};
+    struct certificate certificate;
     struct subject subject = {.text = {.data = text, .capacity = sizeof text}};
     *out = (struct identity){0};
-    if (!find_subject(der, &name))
+    if (!certificate_parse(der, &certificate) || !content_of(certificate.subject, &name))
         return STATUS_INVALID;
     TRY(put_subject(&subject, name));
-    return keep(&subject, out);
+    TRY(take_alternative_names(certificate.alternative_names, names));
+    if (subject.text.size == 0)
+        put_instead_of_subject(&subject.text, names);
+    if (subject.text.full)
+        return STATUS_FULL;
+    names[IDENTITY_COMMON_NAME] = subject.common_name;
+    names[IDENTITY_SUBJECT] = bytes_of(text, subject.text.size);
+    return identity_from_names(names, out);
+}
+
+enum status identity_from_psk(struct bytes name, struct identity *out)
+{
+    uint8_t subject[4 + PSK_IDENTITY_MAX];
+    CHECK(name.size <= PSK_IDENTITY_MAX);
+    const uint8_t *end = put_bytes(put_bytes(subject, bytes_of_text("PSK:")), name);
+    const struct bytes names[IDENTITY_NAMES] = {
+        [IDENTITY_SUBJECT] = bytes_of(subject, (size_t)(end - subject)),
+        [IDENTITY_PSK] = name,
+    };
+    return identity_from_names(names, out);
 }
 
 void identity_fini(struct identity *identity)
 {
     free(identity->memory);
     *identity = (struct identity){0};
+}
+
+struct bytes identity_name(const struct identity *identity, enum identity_name which)
+{
+    size_t before = 0;
+    if (identity->sizes[which] == 0)
+        return bytes_of(NULL, 0);
+    for (unsigned i = 0; i < which; i++)
+        before += identity->sizes[i];
+    return bytes_of(identity->memory + before, identity->sizes[which]);
 }

@@ -15,9 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct identity identity;
     if (identity_from_certificate(bytes_of(data, size), &identity) == STATUS_OK) {
-        CHECK(identity.subject.size <= IDENTITY_SUBJECT_MAX);
-        check_clean(identity.common_name);
-        check_clean(identity.subject);
+        CHECK(identity_name(&identity, IDENTITY_SUBJECT).size <= IDENTITY_SUBJECT_MAX);
+        for (unsigned i = 0; i < IDENTITY_NAMES; i++)
+            check_clean(identity_name(&identity, i));
         identity_fini(&identity);
     }
     return 0;

@@ -36,8 +36,8 @@ static void names_come_as_rfc_4514_has_them(void **state)
     struct buffer der;
     read_der("client.der", &der);
     assert_int_equal(identity_from_certificate(bytes_of(der.data, der.size), &identity), STATUS_OK);
-    assert_bytes(identity.common_name, "sensor-7");
-    assert_bytes(identity.subject, "CN=sensor-7,O=Acme");
+    assert_bytes(identity_name(&identity, IDENTITY_COMMON_NAME), "sensor-7");
+    assert_bytes(identity_name(&identity, IDENTITY_SUBJECT), "CN=sensor-7,O=Acme");
     identity_fini(&identity);
     buffer_fini(&der);
 }
@@ -48,8 +48,8 @@ static void special_characters_are_escaped_and_the_first_cn_counts(void **state)
     struct buffer der;
     read_der("names.der", &der);
     assert_int_equal(identity_from_certificate(bytes_of(der.data, der.size), &identity), STATUS_OK);
-    assert_bytes(identity.common_name, "first");
-    assert_bytes(identity.subject,
+    assert_bytes(identity_name(&identity, IDENTITY_COMMON_NAME), "first");
+    assert_bytes(identity_name(&identity, IDENTITY_SUBJECT),
                  "CN=second,CN=first,OU=\\ x\\ ,OU=Zo\xc3\xab,OU=\\#1,O=A\\, B\\+C,C=DE");
     identity_fini(&identity);
     buffer_fini(&der);
@@ -120,17 +120,44 @@ static struct der rdn(const char *oid, size_t oid_size, uint8_t tag, const char 
 
 #define CN(tag, value) rdn("\x55\x04\x03", 3, tag, value, sizeof(value) - 1)
 
-static struct der certificate(const struct der *name)
+/* With these alternative names: [3] { SEQUENCE { SEQUENCE { OID, OCTET STRING { SEQUENCE { } } } }
+ * }
+ */
+static struct der extensions(const struct der *names)
+{
+    struct der list = wrap(0x30, names->data, names->size);
+    struct der value = wrap(0x04, list.data, list.size);
+    struct der extension = wrap(0x06, "\x55\x1d\x11", 3);
+    add(&extension, &value);
+    extension = wrap(0x30, extension.data, extension.size);
+    extension = wrap(0x30, extension.data, extension.size);
+    return wrap(0xa3, extension.data, extension.size);
+}
+
+static struct der certificate_with(const struct der *name, const struct der *names)
 {
     struct der tbs = wrap(0x02, "\x01", 1);
     struct der empty = wrap(0x30, "", 0);
+    struct der time = wrap(0x17, "261123081928Z", 13);
+    struct der validity = time;
     struct der subject = wrap(0x30, name->data, name->size);
+    add(&validity, &time);
+    validity = wrap(0x30, validity.data, validity.size);
     add(&tbs, &empty);
     add(&tbs, &empty);
-    add(&tbs, &empty);
+    add(&tbs, &validity);
     add(&tbs, &subject);
+    add(&tbs, &empty);
+    struct der more = extensions(names);
+    if (names->size > 0)
+        add(&tbs, &more);
     tbs = wrap(0x30, tbs.data, tbs.size);
     return wrap(0x30, tbs.data, tbs.size);
+}
+
+static struct der certificate(const struct der *name)
+{
+    return certificate_with(name, &(struct der){.size = 0});
 }
 
 static void expect(struct der name, const char *common_name, const char *subject)
@@ -139,8 +166,8 @@ static void expect(struct der name, const char *common_name, const char *subject
     struct der whole = certificate(&name);
     assert_int_equal(identity_from_certificate(bytes_of(whole.data, whole.size), &identity),
                      STATUS_OK);
-    assert_bytes(identity.common_name, common_name);
-    assert_bytes(identity.subject, subject);
+    assert_bytes(identity_name(&identity, IDENTITY_COMMON_NAME), common_name);
+    assert_bytes(identity_name(&identity, IDENTITY_SUBJECT), subject);
     identity_fini(&identity);
 }
 
@@ -198,7 +225,7 @@ static void two_long_subjects_are_not_cut_to_the_same(void **state)
     struct der whole = certificate(&name);
     assert_int_equal(identity_from_certificate(bytes_of(whole.data, whole.size), &identity),
                      STATUS_OK);
-    assert_int_equal(identity.subject.size, IDENTITY_SUBJECT_MAX);
+    assert_int_equal(identity_name(&identity, IDENTITY_SUBJECT).size, IDENTITY_SUBJECT_MAX);
     identity_fini(&identity);
 }
 
@@ -209,6 +236,76 @@ static void too_many_names_are_refused(void **state)
     for (unsigned i = 0; i < 65; i++)
         add(&name, &one);
     expect_refusal(name, STATUS_FULL);
+}
+
+/* ---- Alternative names ---- */
+
+enum { EMAIL = 0x81, DNS = 0x82, URI = 0x86, ADDRESS = 0x87 };
+
+static void add_name(struct der *names, uint8_t tag, const char *value, size_t size)
+{
+    struct der name = wrap(tag, value, size);
+    add(names, &name);
+}
+
+static void assert_names(const struct der *subject, const struct der *names, const char *dns,
+                         const char *uri, const char *email, const char *text)
+{
+    struct identity identity;
+    struct der whole = certificate_with(subject, names);
+    assert_int_equal(identity_from_certificate(bytes_of(whole.data, whole.size), &identity),
+                     STATUS_OK);
+    assert_bytes(identity_name(&identity, IDENTITY_DNS), dns);
+    assert_bytes(identity_name(&identity, IDENTITY_URI), uri);
+    assert_bytes(identity_name(&identity, IDENTITY_EMAIL), email);
+    assert_bytes(identity_name(&identity, IDENTITY_SUBJECT), text);
+    identity_fini(&identity);
+}
+
+static void the_first_alternative_name_of_each_kind_counts(void **state)
+{
+    struct der subject = CN(UTF8, "s");
+    struct der names = {.size = 0};
+    assert_names(&subject, &names, "", "", "", "CN=s");
+    add_name(&names, ADDRESS, "\x7f\0\0\1", 4);
+    add_name(&names, DNS, "a.example", 9);
+    assert_names(&subject, &names, "a.example", "", "", "CN=s");
+    add_name(&names, EMAIL, "a@example", 9);
+    add_name(&names, URI, "urn:a", 5);
+    add_name(&names, DNS, "b.example", 9);
+    add_name(&names, URI, "urn:b", 5);
+    add_name(&names, EMAIL, "b@example", 9);
+    assert_names(&subject, &names, "a.example", "urn:a", "a@example", "CN=s");
+}
+
+/* Or all of these would be one and the same owner of sessions. */
+static void an_alternative_name_stands_for_a_subject_that_is_empty(void **state)
+{
+    struct der nothing = {.size = 0};
+    struct der names = {.size = 0};
+    add_name(&names, EMAIL, "a@example", 9);
+    assert_names(&nothing, &names, "", "", "a@example", "email:a@example");
+    add_name(&names, DNS, "a.example", 9);
+    assert_names(&nothing, &names, "a.example", "", "a@example", "DNS:a.example");
+    add_name(&names, URI, "urn:a", 5);
+    assert_names(&nothing, &names, "a.example", "urn:a", "a@example", "URI:urn:a");
+}
+
+static void an_alternative_name_that_is_no_name_is_refused(void **state)
+{
+    static const char *const bad[] = {"a\nb", "\x7f", "\xc3\xab"};
+    struct identity identity;
+    struct der nothing = {.size = 0};
+    for (unsigned i = 0; i < 4; i++) {
+        struct der names = {.size = 0};
+        if (i < 3)
+            add_name(&names, DNS, bad[i], strlen(bad[i]));
+        else
+            add_name(&names, DNS, "admin\0.example", 14);
+        struct der whole = certificate_with(&nothing, &names);
+        assert_int_equal(identity_from_certificate(bytes_of(whole.data, whole.size), &identity),
+                         STATUS_INVALID);
+    }
 }
 
 int main(void)
@@ -224,6 +321,9 @@ int main(void)
         cmocka_unit_test(an_empty_subject_is_an_empty_identity),
         cmocka_unit_test(two_long_subjects_are_not_cut_to_the_same),
         cmocka_unit_test(too_many_names_are_refused),
+        cmocka_unit_test(the_first_alternative_name_of_each_kind_counts),
+        cmocka_unit_test(an_alternative_name_stands_for_a_subject_that_is_empty),
+        cmocka_unit_test(an_alternative_name_that_is_no_name_is_refused),
     };
     return cmocka_run_group_tests(tests, certificates_make, certificates_remove);
 }

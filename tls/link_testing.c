@@ -16,6 +16,8 @@ struct tls_options link_options(enum tls_client_certificate mode)
         .key = certificate_path("server.key"),
         .ca = mode == TLS_CLIENT_NONE ? NULL : certificate_path("ca.pem"),
         .client_certificate = mode,
+        .alpn = "mqtt",
+        .ticket_lifetime_s = 3600,
     };
 }
 

@@ -35,6 +35,13 @@ struct link {
 struct tls_options link_options(enum tls_client_certificate mode);
 struct tls_context *link_context(const struct tls_options *options);
 
+/* Whether there is room in a ticket for who the client is; the distribution's build has none. */
+#ifdef WOLFSSL_TICKET_EXTRA_PADDING_SZ
+enum { LINK_TICKETS_HAVE_ROOM = 1 };
+#else
+enum { LINK_TICKETS_HAVE_ROOM = 0 };
+#endif
+
 void link_open(struct link *link, struct tls_context *context, const struct link_client *client);
 void link_close(struct link *link);
 

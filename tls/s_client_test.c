@@ -99,7 +99,7 @@ static void serve(int listener, struct tls_context *context, size_t expected, st
     }
     while (tls_output(tls).size > 0)
         flush_output(tls, fd);
-    struct bytes name = tls_peer_common_name(tls);
+    struct bytes name = tls_peer_name(tls, IDENTITY_COMMON_NAME);
     snprintf(out->name, sizeof out->name, "%.*s", (int)name.size, (const char *)name.data);
     snprintf(out->error, sizeof out->error, "%s", tls_error(tls));
     shutdown(fd, SHUT_WR);
@@ -142,8 +142,10 @@ static struct outcome run(struct tls_context *context, const char *options, size
     int listener = listen_on_loopback(&port);
     snprintf(command, sizeof command,
              "cd %s && exec timeout 20 openssl s_client -connect 127.0.0.1:%u -CAfile ca.pem "
-             "-servername localhost -ign_eof %s <in >out 2>err",
-             certificate_path("."), port, options);
+             "%s %s <in >out 2>err",
+             certificate_path("."), port,
+             strstr(options, "server") == NULL ? "-servername localhost -ign_eof" : "-ign_eof",
+             options);
     FILE *client = popen(command, "r");
     assert_non_null(client);
     serve(listener, context, expected, &out);
@@ -242,29 +244,43 @@ static void sessions_are_resumed_by_ticket(void **state)
     tls_context_free(other);
 }
 
-static void sessions_with_client_certificates_are_never_resumed(void **state)
+static void sessions_with_client_certificates_are_resumed_with_them(void **state)
 {
     struct tls_options plain_options = link_options(TLS_CLIENT_NONE);
     struct tls_options mutual_options = link_options(TLS_CLIENT_REQUIRED);
+    struct tls_options revoking_options = mutual_options;
     struct tls_context *plain = link_context(&plain_options);
+    mutual_options.before = plain;
     struct tls_context *mutual = link_context(&mutual_options);
+    revoking_options.before = mutual;
+    revoking_options.crl = certificate_path("ca.crl");
+    struct tls_context *revoking = link_context(&revoking_options);
     struct outcome out;
     const char *certificate = "-cert client.pem -key client.key";
     write_input("hello\n", 6);
     for (unsigned i = 0; i < 2; i++) {
-        struct outcome first = run(mutual,
-                                   with_version(i, "-sess_out session -cert client.pem "
-                                                   "-key client.key"),
-                                   6);
-        assert_string_equal(first.name, "sensor-7");
-        assert_null(strstr(first.output, "New Session Ticket"));  /* 1.3 */
-        assert_null(strstr(first.output, "TLS session ticket:")); /* 1.2 */
-        free(first.output);
+        assert_int_equal(is_resumed(mutual, mutual, i, certificate, &out), LINK_TICKETS_HAVE_ROOM);
+        assert_string_equal(out.name, "sensor-7");
         assert_false(is_resumed(plain, mutual, i, certificate, &out));
         assert_string_equal(out.name, "sensor-7");
+        out =
+            run(mutual, with_version(i, "-sess_out session -cert revoked.pem -key revoked.key"), 6);
+        assert_true(out.established);
+        free(out.output);
+        /* With its ticket, and whether or not it shows its certificate again. */
+        out = run(revoking, with_version(i, "-sess_in session -cert revoked.pem -key revoked.key"),
+                  6);
+        assert_false(out.established);
+        assert_non_null(strstr(out.error, "revoked"));
+        free(out.output);
+        out = run(revoking, with_version(i, "-sess_in session"), 6);
+        assert_false(out.established);
+        assert_non_null(strstr(out.error, "no certificate"));
+        free(out.output);
     }
     tls_context_free(plain);
     tls_context_free(mutual);
+    tls_context_free(revoking);
 }
 
 static void a_required_certificate_is_required(void **state)
@@ -316,6 +332,90 @@ static void weak_ciphers_are_refused(void **state)
     tls_context_free(context);
 }
 
+static struct tls_context *context_with_names(void)
+{
+    struct tls_options options = link_options(TLS_CLIENT_NONE);
+    options.sni_directory = certificate_path("names");
+    return link_context(&options);
+}
+
+static void the_certificate_is_chosen_by_the_server_name(void **state)
+{
+    static const struct {
+        const char *wanted, *subject;
+    } cases[] = {
+        {"-servername rsa.example", "CN = rsa.example"},
+        {"-servername ecdsa.example", "CN = ecdsa.example"},
+        {"-servername ECDSA.Example", "CN = ecdsa.example"},
+        {"-servername ed25519.example", "CN = ed25519.example"},
+        {"-servername a.wild.example", "CN = *.wild.example"},
+        {"-servername a.b.wild.example", "CN = localhost"},
+        {"-servername wild.example", "CN = localhost"},
+        {"-servername example", "CN = localhost"},
+        {"-noservername", "CN = localhost"},
+    };
+    struct tls_context *context = context_with_names();
+    write_input("hello\n", 6);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        char subject[64];
+        struct outcome out = run(context, with_version(i % 2, cases[i / 2].wanted), 6);
+        snprintf(subject, sizeof subject, "subject=%s\n", cases[i / 2].subject);
+        assert_true(out.established);
+        if (strstr(out.output, subject) == NULL)
+            fail_msg("%s: the certificate is not for %s", cases[i / 2].wanted, subject);
+        assert_non_null(strstr(out.output, "Verify return code: 0 (ok)"));
+        free(out.output);
+    }
+    tls_context_free(context);
+}
+
+static void groups_are_those_of_the_list(void **state)
+{
+    struct tls_options options = link_options(TLS_CLIENT_NONE);
+    options.groups = "X25519:P-521";
+    struct tls_context *context = link_context(&options);
+    write_input("hello\n", 6);
+    struct outcome out = run(context, "-tls1_3 -groups P-256:P-521", 6);
+    assert_true(out.established);
+    assert_non_null(strstr(out.output, "ECDH, secp521r1, 521 bits"));
+    free(out.output);
+    out = run(context, "-tls1_3 -groups X25519", 6);
+    assert_non_null(strstr(out.output, "X25519, 253 bits"));
+    free(out.output);
+    out = run(context, "-tls1_3 -groups P-256", 6);
+    assert_false(out.established);
+    free(out.output);
+    tls_context_free(context);
+}
+
+/* In s_client's input a line that begins with R asks for a renegotiation. */
+static void there_is_no_renegotiation_no_compression_and_no_early_data(void **state)
+{
+    struct tls_options options = link_options(TLS_CLIENT_NONE);
+    struct tls_context *context = link_context(&options);
+    write_input("hello\n", 6);
+    for (unsigned i = 0; i < 2; i++) {
+        struct outcome out = run(context, with_version(i, "-comp"), 6);
+        assert_true(out.established);
+        assert_non_null(strstr(out.output, "Compression: NONE"));
+        assert_null(strstr(out.output, "Max Early Data: 1"));
+        free(out.output);
+    }
+    struct outcome out = run(context, "-tls1_3 -sess_out session", 6);
+    free(out.output);
+    out = run(context, "-tls1_3 -sess_in session -early_data in", 6);
+    assert_true(out.established);
+    assert_null(strstr(out.output, "Early data was accepted"));
+    free(out.output);
+    write_input("R\nhello\n", 8);
+    out = run(context, "-tls1_2 -servername localhost -no_ign_eof -legacy_renegotiation", 6);
+    assert_true(out.established);
+    assert_int_equal(out.echoed, 0);
+    assert_non_null(strstr(out.error, "there is no renegotiation"));
+    free(out.output);
+    tls_context_free(context);
+}
+
 static int set_up(void **state)
 {
     return tls_init() == STATUS_OK ? certificates_make(state) : -1;
@@ -333,10 +433,13 @@ int main(void)
         cmocka_unit_test(both_versions_carry_a_megabyte_both_ways),
         cmocka_unit_test(the_chain_and_alpn_reach_the_client),
         cmocka_unit_test(sessions_are_resumed_by_ticket),
-        cmocka_unit_test(sessions_with_client_certificates_are_never_resumed),
+        cmocka_unit_test(sessions_with_client_certificates_are_resumed_with_them),
         cmocka_unit_test(a_required_certificate_is_required),
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(weak_ciphers_are_refused),
+        cmocka_unit_test(the_certificate_is_chosen_by_the_server_name),
+        cmocka_unit_test(groups_are_those_of_the_list),
+        cmocka_unit_test(there_is_no_renegotiation_no_compression_and_no_early_data),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -41,7 +41,7 @@ static void both_versions_shake_hands_and_carry_data(void **state)
         assert_string_equal(tls_error(link.server), "");
         link_send_up(&link, (const uint8_t *)"ping", 4);
         link_send_down(&link, (const uint8_t *)"pong", 4);
-        assert_text(tls_peer_common_name(link.server), "");
+        assert_text(tls_peer_name(link.server, IDENTITY_COMMON_NAME), "");
         assert_text(tls_peer_subject(link.server), "");
         link_close(&link);
     }
@@ -178,7 +178,7 @@ static void output_may_be_taken_in_parts(void **state)
     tls_context_free(context);
 }
 
-static void alpn_mqtt_is_accepted_and_another_does_no_harm(void **state)
+static void alpn_mqtt_is_accepted_and_only_others_are_not(void **state)
 {
 #ifdef HAVE_ALPN
     struct tls_options options = link_options(TLS_CLIENT_NONE);
@@ -193,8 +193,12 @@ static void alpn_mqtt_is_accepted_and_another_does_no_harm(void **state)
         assert_int_equal(size, 4);
         assert_memory_equal(chosen, "mqtt", 4);
         link_close(&link);
-        link_open(&link, context, &(struct link_client){.version = versions[i], .alpn = "x-other"});
+        link_open(&link, context,
+                  &(struct link_client){.version = versions[i], .alpn = "x-other,mqtt"});
         link_handshake(&link);
+        link_close(&link);
+        link_open(&link, context, &(struct link_client){.version = versions[i], .alpn = "x-other"});
+        link_refused(&link, "no protocol in common (ALPN)");
         link_close(&link);
     }
     tls_context_free(context);
@@ -216,14 +220,14 @@ static void the_identity_comes_from_the_certificate(void **state)
         client.version = versions[i / 2];
         link_open(&link, context, &client);
         link_handshake(&link);
-        assert_text(tls_peer_common_name(link.server), "sensor-7");
+        assert_text(tls_peer_name(link.server, IDENTITY_COMMON_NAME), "sensor-7");
         assert_text(tls_peer_subject(link.server), "CN=sensor-7,O=Acme");
         link_close(&link);
         client.certificate = "deep-chain.pem";
         client.key = "deep.key";
         link_open(&link, context, &client);
         link_handshake(&link);
-        assert_text(tls_peer_common_name(link.server), "sensor-8");
+        assert_text(tls_peer_name(link.server, IDENTITY_COMMON_NAME), "sensor-8");
         link_close(&link);
         tls_context_free(context);
     }
@@ -250,7 +254,7 @@ static void bad_client_certificates_are_refused_with_the_reason(void **state)
     } cases[] = {
 #ifndef OPENSSL_EXTRA /* with which wolfSSL takes version 1, and refuses long subjects itself */
         {"version-1.pem", "version-1.key", "X.509 version 1"},
-        {"long.pem", "long.key", "subject is too long"},
+        {"long.pem", "long.key", "a name in the certificate is too long"},
 #endif
         {"stranger.pem", "stranger.key", "authority is not among those in 'ca' (-188)"},
         {"expired.pem", "expired.key", "has expired"},
@@ -290,7 +294,7 @@ static void an_expired_authority_is_left_out_and_an_early_one_taken(void **state
         &link, context,
         &(struct link_client){.certificate = "from-early-ca.pem", .key = "from-early-ca.key"});
     link_handshake(&link);
-    assert_text(tls_peer_common_name(link.server), "sensor-9");
+    assert_text(tls_peer_name(link.server, IDENTITY_COMMON_NAME), "sensor-9");
     link_close(&link);
     link_open(&link, context, &client_with_certificate);
     link_handshake(&link);
@@ -316,9 +320,10 @@ static bool resumes(struct tls_context *first, struct tls_context *second,
     bool reused = link.client_done && wolfSSL_session_reused(link.client) != 0;
     if (tls_established(link.server)) {
         link_send_up(&link, (const uint8_t *)"ping", 4);
-        if (client.certificate != NULL && !reused)
-            assert_text(tls_peer_common_name(link.server), "sensor-7");
-    } else {
+        assert_int_equal(tls_resumed(link.server), reused);
+        if (client.certificate != NULL && strcmp(client.certificate, "client.pem") == 0)
+            assert_text(tls_peer_name(link.server, IDENTITY_COMMON_NAME), "sensor-7");
+    } else if (client.certificate == NULL) {
         assert_int_equal(client.version, WOLFSSL_TLSV1_2);
     }
     wolfSSL_SESSION_free(client.session);
@@ -339,27 +344,77 @@ static void sessions_are_resumed_by_ticket(void **state)
     tls_context_free(other);
 }
 
-/* Or a client would come in without the identity that was verified, or with none at all. */
-static void sessions_with_client_certificates_are_never_resumed(void **state)
+static struct tls_context *after(const struct tls_context *before, struct tls_options options)
 {
-    struct tls_options open_options = link_options(TLS_CLIENT_NONE);
+    options.before = before;
+    return link_context(&options);
+}
+
+/* A session is resumed under the context that comes in the place of the first, with the identity
+ * that was verified (resumes() looks). */
+static void a_resumed_session_has_the_identity_of_the_first(void **state)
+{
     struct tls_options optional_options = link_options(TLS_CLIENT_OPTIONAL);
     struct tls_options required_options = link_options(TLS_CLIENT_REQUIRED);
-    struct tls_context *open_context = link_context(&open_options);
+    struct tls_options longer_options = required_options;
+    longer_options.ticket_lifetime_s *= 2;
     struct tls_context *optional = link_context(&optional_options);
-    struct tls_context *required = link_context(&required_options);
+    struct tls_context *required = after(optional, required_options);
+    struct tls_context *longer = after(optional, longer_options);
+    struct tls_context *other = link_context(&required_options);
     for (unsigned i = 0; i < 2; i++) {
         struct link_client client = client_with_certificate;
         client.version = versions[i];
-        assert_false(resumes(required, required, client));
-        assert_false(resumes(optional, optional, client));
-        assert_false(resumes(optional, required, client));
-        assert_false(resumes(open_context, required, client));
-        assert_false(resumes(open_context, optional, client));
+        assert_int_equal(resumes(required, required, client), LINK_TICKETS_HAVE_ROOM);
+        assert_int_equal(resumes(optional, required, client), LINK_TICKETS_HAVE_ROOM);
+        assert_false(resumes(optional, other, client));
+        assert_false(resumes(optional, longer, client)); /* which has keys of its own */
     }
-    tls_context_free(open_context);
     tls_context_free(optional);
     tls_context_free(required);
+    tls_context_free(longer);
+    tls_context_free(other);
+}
+
+/* A client comes to a listener that asks for certificates, and then to the same one with these
+ * authorities and lists. */
+static bool resumes_after(const char *certificate, const char *key, int version, const char *ca,
+                          const char *crl)
+{
+    struct link_client client = {.certificate = certificate, .key = key, .version = version};
+    struct tls_options options = link_options(TLS_CLIENT_REQUIRED);
+    struct tls_context *before = link_context(&options);
+    options = link_options(TLS_CLIENT_REQUIRED);
+    options.ca = certificate_path(ca);
+    options.crl = crl != NULL ? certificate_path(crl) : NULL;
+    struct tls_context *now = after(before, options);
+    bool resumed = resumes(before, now, client);
+    tls_context_free(before);
+    tls_context_free(now);
+    return resumed;
+}
+
+/* Or a client would come in without an identity, or with one that it may not have any more. */
+static void a_session_is_not_resumed_where_its_client_would_be_refused(void **state)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        int version = versions[i];
+        assert_int_equal(resumes_after("client.pem", "client.key", version, "ca.pem", "ca.crl"),
+                         LINK_TICKETS_HAVE_ROOM);
+        assert_false(resumes_after("client.pem", "client.key", version, "other-ca.pem", NULL));
+        assert_false(resumes_after("revoked.pem", "revoked.key", version, "ca.pem", "ca.crl"));
+        /* Nothing is known any more of what is revoked. */
+        assert_false(resumes_after("client.pem", "client.key", version, "ca.pem", "old.crl"));
+
+        struct link_client client = client_with_certificate;
+        client.version = version;
+        struct tls_options options = link_options(TLS_CLIENT_NONE);
+        struct tls_context *open_context = link_context(&options);
+        struct tls_context *required = after(open_context, link_options(TLS_CLIENT_REQUIRED));
+        assert_false(resumes(open_context, required, client));
+        tls_context_free(open_context);
+        tls_context_free(required);
+    }
 }
 
 /* ---- Peers that do not speak TLS, or not ours ---- */
@@ -625,13 +680,14 @@ int main(void)
         cmocka_unit_test(data_before_the_close_is_delivered),
         cmocka_unit_test(a_shutdown_is_seen_by_the_client),
         cmocka_unit_test(output_may_be_taken_in_parts),
-        cmocka_unit_test(alpn_mqtt_is_accepted_and_another_does_no_harm),
+        cmocka_unit_test(alpn_mqtt_is_accepted_and_only_others_are_not),
         cmocka_unit_test(the_identity_comes_from_the_certificate),
         cmocka_unit_test(optional_lets_a_client_without_one_in),
         cmocka_unit_test(bad_client_certificates_are_refused_with_the_reason),
         cmocka_unit_test(an_expired_authority_is_left_out_and_an_early_one_taken),
         cmocka_unit_test(sessions_are_resumed_by_ticket),
-        cmocka_unit_test(sessions_with_client_certificates_are_never_resumed),
+        cmocka_unit_test(a_resumed_session_has_the_identity_of_the_first),
+        cmocka_unit_test(a_session_is_not_resumed_where_its_client_would_be_refused),
         cmocka_unit_test(plain_bytes_are_said_to_be_plain),
         cmocka_unit_test(old_versions_and_foreign_ciphers_are_refused_with_the_reason),
         cmocka_unit_test(a_client_that_does_not_trust_us_is_quoted),

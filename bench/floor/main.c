@@ -32,6 +32,7 @@ struct peer {
 
 static int epoll_fd;
 static struct peer *peers[PEERS_MOST]; /* by descriptor */
+static unsigned peers_end;             /* none has that descriptor or a higher one */
 static struct peer *unwritten[PEERS_MOST];
 static unsigned unwritten_count;
 static uint8_t scratch[SCRATCH_SIZE];
@@ -126,11 +127,13 @@ static void take_first_publish(struct peer *peer, const struct wire_frame *frame
 {
     struct bytes topic = bytes_of(frame->body + 2, get_u16(frame->body));
     peer->stride = frame->size;
-    peer->targets = calloc(PEERS_MOST, sizeof(struct peer *));
-    CHECK(peer->targets);
-    for (unsigned i = 0; i < PEERS_MOST; i++)
-        if (peers[i] && filter_matches(peers[i]->filter, topic))
-            peer->targets[peer->target_count++] = peers[i];
+    for (unsigned i = 0; i < peers_end; i++) {
+        if (!peers[i] || !filter_matches(peers[i]->filter, topic))
+            continue;
+        peer->targets = realloc(peer->targets, (peer->target_count + 1) * sizeof *peer->targets);
+        CHECK(peer->targets);
+        peer->targets[peer->target_count++] = peers[i];
+    }
 }
 
 /* Whole packets only, or two publishers would cut into each other. Returns the bytes relayed. */
@@ -200,6 +203,8 @@ static void accept_all(int listener)
         CHECK(peer);
         peer->fd = fd;
         peers[fd] = peer;
+        if ((unsigned)fd >= peers_end)
+            peers_end = (unsigned)fd + 1;
         watch(peer, EPOLL_CTL_ADD);
     }
 }

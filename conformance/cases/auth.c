@@ -20,33 +20,6 @@ CASE(unknown_method_is_refused, .v5 = "MQTT-4.12.0-1 MQTT-4.12.0-4 MQTT-4.13.2-1
     refusal_end(&refusal);
 }
 
-CASE(refusal_of_a_method_says_why, .v5 = "MQTT-4.12.0-1",
-     .sends = "CONNECT with an Authentication Method that no server has",
-     .allowed = "CONNACK 0x8C or 0x87, or nothing, then the end of the connection; other codes are "
-                "remarked on",
-     .faults = "accepts_auth_method")
-{
-    struct client *client = client_new(test, "method");
-    struct packet connect = connect_of(client), packet;
-    bool closed = false;
-    property_add_text(&connect.properties, AUTHENTICATION_METHOD, TEXT("no such method"));
-    client_open(client);
-    client_send(client, &connect);
-    if (!receive(client, test->time_limit_ms, &packet, &closed)) {
-        if (!closed)
-            fail(test, "an unknown Authentication Method was neither refused nor accepted");
-        return;
-    }
-    if (packet.type != CONNACK || packet.reason_code == 0)
-        fail(test, "an unknown Authentication Method was answered with %s 0x%02X",
-             packet_name(packet.type), packet.reason_code);
-    if (packet.reason_code != 0x8C && packet.reason_code != 0x87)
-        warn_should(test, "MQTT-4.12.0-1",
-                    "an unknown Authentication Method was refused with 0x%02X, not 0x8C or 0x87",
-                    packet.reason_code);
-    expect_closed(client, 0);
-}
-
 CASE(nothing_is_done_before_authentication, .v5 = "MQTT-3.1.2-30 MQTT-3.1.4-6",
      .sends = "CONNECT with an Authentication Method, and in the same write a PUBLISH",
      .allowed = "the connection is closed, and the message is not delivered",
@@ -82,19 +55,7 @@ CASE(auth_without_a_method_is_refused, .v5 = "MQTT-4.12.0-7 MQTT-4.12.1-1 MQTT-4
         refusal_packet(&refusal, &auth, 0x82, i % 2 ? "AUTH with a method" : "AUTH without one");
     }
     refusal_hex(&refusal, "F0 00", 0x82, "AUTH of two bytes");
-    refusal_end(&refusal);
-}
-
-CASE(malformed_auth_is_refused, .v5 = "MQTT-3.15.2-1 MQTT-4.13.1-1",
-     .sends = "AUTH with codes that it has not got, and AUTH that cannot be read",
-     .allowed = "each of them closes the Network Connection",
-     .faults = "keeps_open accepts_malformed")
-{
-    struct refusal refusal = refusal_begin(test);
     refusal_hex(&refusal, "F0 01 01", 0, "AUTH 0x01");
-    refusal_hex(&refusal, "F0 02 80 00", 0, "AUTH 0x80");
-    refusal_hex(&refusal, "F0 02 19 05", 0, "AUTH with a Property Length beyond it");
-    refusal_hex(&refusal, "F0 03 19 00 00", 0, "AUTH with a byte left over");
     refusal_end(&refusal);
 }
 

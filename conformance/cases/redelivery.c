@@ -183,7 +183,7 @@ CASE(pubrec_lost_with_the_connection, .v5 = "MQTT-4.4.0-1 MQTT-4.3.3-4", .v311 =
               "back",
      .allowed = "PUBREL if the server has read the PUBREC, else PUBLISH with DUP; under the same "
                 "identifier, and the exchange can be ended",
-     .faults = "forgets_session")
+     .faults = "forgets_received forgets_session")
 {
     need_qos(test, 2);
     struct text topic = topic_of(test, "x");
@@ -200,6 +200,9 @@ CASE(pubrec_lost_with_the_connection, .v5 = "MQTT-4.4.0-1 MQTT-4.3.3-4", .v311 =
     if (packet.packet_id != first.packet_id || (packet.type != PUBREL && packet.type != PUBLISH))
         fail(test, "%s under identifier %u is sent; owed is PUBREL or PUBLISH under %u",
              packet_name(packet.type), packet.packet_id, first.packet_id);
+    if (packet.type == PUBLISH && (!packet.dup || !text_equal(packet.payload, TEXT("x"))))
+        fail_statement(test, "MQTT-3.3.1-1", "resent with DUP %d and %zu bytes", packet.dup,
+                       packet.payload.size);
     if (packet.type == PUBREL)
         exchange_answer(subscriber, PUBCOMP, packet.packet_id, 0);
     else

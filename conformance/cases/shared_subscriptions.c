@@ -1,5 +1,6 @@
 /* 4.8.2 Shared Subscriptions: 5.0 only. Which member of a group gets a message is the server's
  * choice, and so is their order. */
+#include "conformance/cases/exchange.h"
 #include "conformance/cases/subscription.h"
 
 enum { MEMBERS = 3, MESSAGES = 30, REFUSED_BY_RECEIVER = 0x83 };
@@ -447,11 +448,11 @@ CASE(begun_qos_2_delivery_is_completed_with_its_member, .v5 = "MQTT-4.8.2-4 MQTT
         fail_statement(test, "MQTT-4.4.0-1", "resent with DUP %d and identifier %u, not %u",
                        again.dup, again.packet_id, begun.publish.packet_id);
     client_send(begun.holder, &(struct packet){.type = PUBREC, .packet_id = again.packet_id});
-    expect(begun.holder, PUBREL);
+    exchange_expect(begun.holder, PUBREL, again.packet_id);
     client_drop(begun.holder);
     client_resume(begun.holder, 60);
-    struct packet pubrel = expect(begun.holder, PUBREL);
-    client_send(begun.holder, &(struct packet){.type = PUBCOMP, .packet_id = pubrel.packet_id});
+    exchange_expect(begun.holder, PUBREL, again.packet_id);
+    client_send(begun.holder, &(struct packet){.type = PUBCOMP, .packet_id = again.packet_id});
     expect_quiet(begun.other);
 }
 

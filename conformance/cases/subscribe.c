@@ -298,8 +298,10 @@ CASE(no_local_can_be_set_and_taken_back, .v5 = "MQTT-3.8.4-3 MQTT-3.8.3-3",
 }
 
 CASE(no_local_holds_at_wildcards_and_every_qos, .v5 = "MQTT-3.8.3-3",
-     .sends = "No Local subscriptions with + and #; own PUBLISHes at QoS 0, 1 and 2",
-     .allowed = "none of them", .faults = "ignores_no_local")
+     .sends = "No Local subscriptions with + and #; own PUBLISHes at QoS 0, 1 and 2; then another "
+              "client's",
+     .allowed = "none of its own, and the other's",
+     .faults = "ignores_no_local no_local_silences_all", .timing = true)
 {
     need_qos(test, 2);
     need_wildcard(test);
@@ -309,11 +311,15 @@ CASE(no_local_holds_at_wildcards_and_every_qos, .v5 = "MQTT-3.8.3-3",
     for (uint8_t qos = 0; qos <= 2; qos++)
         client_publish(self, topic_of(test, "a/b"), TEXT("own"), qos, false);
     expect_quiet(self);
+    client_publish(client_connected(test, "other"), topic_of(test, "a/b"), TEXT("other's"), 1,
+                   false);
+    subscription_take_copies(self, topic_of(test, "a/b"), TEXT("other's"), 0, 2, 1);
 }
 
 CASE(a_plain_subscription_is_not_silenced_by_no_local, .v5 = "MQTT-3.8.3-3 MQTT-4.5.0-1",
      .sends = "overlapping subscriptions, one with No Local and one without; an own PUBLISH",
-     .allowed = "the copy of the subscription without No Local", .faults = "never_delivers")
+     .allowed = "the copy of the subscription without No Local",
+     .faults = "no_local_silences_own withholds_own_messages")
 {
     need_wildcard(test);
     struct client *self = client_connected(test, "self");

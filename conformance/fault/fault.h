@@ -8,6 +8,7 @@
 #define CONFORMANCE_FAULT_H
 
 #include "conformance/fault/authenticator.h"
+#include "conformance/fault/authoriser.h"
 #include "conformance/fault/kept.h"
 #include "conformance/fault/websocket.h"
 #include "conformance/wire/packet.h"
@@ -41,6 +42,9 @@ struct fault_hooks {
     /* The server has closed. True: the client's connection stays open. */
     bool (*server_closed)(struct link *link);
     enum websocket_breach websocket; /* with --ws */
+    enum authenticator_breach authentication;
+    enum scram_breach scram;
+    enum authoriser_breach authorisation;
     /* Of what one read from the client's socket brings: the rest is lost; half a packet closes. */
     bool one_packet_per_read, whole_packets_only;
 };

@@ -144,6 +144,8 @@ static void pass_from_client(struct link *link, const uint8_t *data, size_t size
     }
     if (hooks()->client)
         hooks()->client(link, &passing);
+    if (!passing.dropped)
+        authoriser_client(link, &passing);
     if (passing.dropped || !authenticator_client(link, &passing))
         forward(link, &passing, link_to_server, link_to_server_bytes);
     if (before)
@@ -157,6 +159,7 @@ static void pass_from_server(struct link *link, const uint8_t *data, size_t size
     if (passing.readable) {
         if (book_ends_server(link, &passing.packet))
             return;
+        authoriser_server(link, &passing);
         book_server(link, &passing);
         if (is(&passing, PUBCOMP) && link->session)
             id_set_remove(&link->session->inbound, passing.packet.packet_id);

@@ -19,9 +19,10 @@ static const char help[] =
     "  --list                 all faults, a line each: name, tab, what the server does wrong\n"
     "  --help                 this text\n"
     "\n"
-    "In front of a server without enhanced authentication it has the method CONFORMANCE, for "
-    "which\n"
-    "the suite is given --auth-data hello --auth-data 'the suite'.\n"
+    "What the server behind need not have it brings along: the methods CONFORMANCE, for which the\n"
+    "suite is given --auth-data hello --auth-data 'the suite', and SCRAM-SHA-256 with the "
+    "user\n" SCRAM_USER " and the password " SCRAM_PASSWORD
+    "; and it denies PUBLISH to " AUTHORISER_TOPIC "\nand SUBSCRIBE to " AUTHORISER_FILTER ".\n"
     "\n"
     "It prints 'listening on PORT' when it is ready and ends at SIGTERM. While the server is gone\n"
     "it does not listen; its memory of sessions and messages outlives the server.\n";

@@ -107,14 +107,35 @@ void need_wildcard(struct test *test);
 void need_shared(struct test *test);
 void need_subscription_identifier(struct test *test);
 
-/* An Authentication Method of the server's that the user has declared. Without one the case is
- * skipped. */
+/* One exchange of the Authentication Method that the user has declared: with fixed words, or
+ * SCRAM-SHA-256 with a nonce of its own. Without a method the case is skipped. */
 struct authentication {
+    struct test *test;
     struct text method;
-    struct text data[8]; /* CONNECT's Authentication Data, then that of each AUTH in answer */
-    unsigned count;
+    struct text words[8]; /* CONNECT's Authentication Data, then that of each AUTH in answer */
+    unsigned count, step;
+    struct scram_client *scram; /* NULL: fixed words */
 };
-const struct authentication *need_authentication(struct test *test);
+struct authentication *need_authentication(struct test *test);
+/* The same with a last word that is not the one that the server wants. */
+struct authentication *need_wrong_authentication(struct test *test);
+/* SCRAM-SHA-256, or the case is skipped. */
+struct authentication *need_scram(struct test *test);
+
+/* What the client says next: with CONNECT or AUTH 0x19, then in answer to the server's AUTH. A
+ * server that cannot be answered has broken [MQTT-4.12.0-2]; without enough words the case is
+ * skipped. */
+struct text authentication_first(struct authentication *authentication);
+struct text authentication_answer(struct authentication *authentication, const struct packet *auth);
+/* The CONNACK or AUTH that says success names the method, and with SCRAM proves that the server
+ * knows the password; else the case fails. */
+void authentication_end(const struct authentication *authentication, const struct packet *last);
+
+/* The Topic Name that the user has declared as denied for publishing, and the Topic Filter as
+ * denied for subscribing. Without one the case is skipped. Other cases use them at the same time.
+ */
+struct text need_denied_publish(struct test *test);
+struct text need_denied_subscribe(struct test *test);
 
 /* Whether this run goes over WebSocket; need_websocket() skips the case if not. */
 bool on_websocket(const struct test *test);

@@ -27,7 +27,6 @@ struct owed {
     bool retained;    /* sent because of a subscription */
     bool may_retain_0, may_retain_1;
     bool must;       /* else it may come */
-    bool late;       /* subscribed to when the message was under way already */
     unsigned copies; /* at most so many */
     unsigned received;
     unsigned connection; /* of the session, when it was published */
@@ -181,8 +180,9 @@ const char *reference_connected(struct reference *reference, unsigned client, bo
 void reference_heard(struct reference *reference, unsigned client)
 {
     struct session *session = &reference->sessions[client];
+    /* What was sent on an earlier connection may be lost with it. */
     for (unsigned i = 0; i < session->exchange_count; i++)
-        session->exchanges[i].heard = true;
+        session->exchanges[i].heard |= session->exchanges[i].connection == session->connection;
 }
 
 void reference_left(struct reference *reference, unsigned client, bool heard)
@@ -290,12 +290,13 @@ static struct owed *owed_live(struct session *session, unsigned number)
     return NULL;
 }
 
+/* The message was taken in before or is now: it must come if it had to in both cases. */
 static void owed_join(struct owed *before, const struct owed *found, unsigned copies)
 {
     before->qos_mask |= found->qos_mask;
     before->may_retain_0 = before->may_retain_0 || found->may_retain_0;
     before->may_retain_1 = before->may_retain_1 || found->may_retain_1;
-    before->must = found->must && !before->late;
+    before->must = before->must && found->must;
     before->copies = copies;
 }
 
@@ -358,12 +359,12 @@ static void owe_late(struct reference *reference, unsigned client, unsigned numb
     struct owed *before = owed_live(session, number);
     if (found.copies == 0)
         return;
-    found.must = false;
-    found.late = true;
-    if (before == NULL)
+    if (before == NULL) {
+        found.must = false;
         *owed_add(session) = found;
-    else
+    } else {
         owed_join(before, &found, before->copies > found.copies ? before->copies : found.copies);
+    }
 }
 
 void reference_subscribed(struct reference *reference, unsigned client, unsigned filter,
@@ -421,11 +422,13 @@ static const char *saw_again(struct reference *reference, const struct session *
     return NULL;
 }
 
-/* The entry that this delivery is one of, or NULL with the sentence set. */
+/* The entry that this delivery is one of, or NULL with the sentence set. A copy with RETAIN 1 is
+ * rather one that was owed because of a subscription, as those come in no other way. */
 static struct owed *owed_for(struct reference *reference, struct session *session, unsigned number,
                              const struct packet *publish)
 {
     const char *why = "it matched no subscription of this session";
+    struct owed *live = NULL;
     for (unsigned i = 0; i < session->owed_count; i++) {
         struct owed *owed = &session->owed[i];
         if (owed->message != number)
@@ -437,9 +440,13 @@ static struct owed *owed_for(struct reference *reference, struct session *sessio
         else if (owed->received >= owed->copies &&
                  !(publish->qos == 1 && session->had_outage && owed->received > 0))
             why = "it came before, and is owed no more often";
-        else
+        else if (owed->retained || !publish->retain)
             return owed;
+        else
+            live = owed;
     }
+    if (live != NULL)
+        return live;
     const char *v5 = "MQTT-4.5.0-1", *v311 = "MQTT-4.5.0-1";
     if (strstr(why, "RETAIN") != NULL) {
         v5 = "MQTT-3.3.1-12";
@@ -456,13 +463,25 @@ static struct owed *owed_for(struct reference *reference, struct session *sessio
     return NULL;
 }
 
-/* The first sight of a message in order [MQTT-4.6.0-5]. */
+/* Whether a copy with RETAIN 1 may be owed because of a subscription. */
+static bool is_owed_retained(const struct session *session, unsigned number)
+{
+    for (unsigned i = 0; i < session->owed_count; i++) {
+        if (session->owed[i].retained && session->owed[i].message == number)
+            return true;
+    }
+    return false;
+}
+
+/* The first sight of a message in order [MQTT-4.6.0-5]. Of two copies with RETAIN 1 it is not known
+ * which is the retained message, which has no place in the order. */
 static const char *check_order(struct reference *reference, struct session *session,
                                const struct owed *owed, const struct packet *publish)
 {
     const struct message *message = message_at(reference, owed->message);
     unsigned *newest = &session->newest[message->publisher][message->topic][publish->qos];
-    if (owed->retained || message->was_cut || owed->received > 0)
+    if (owed->retained || message->was_cut || owed->received > 0 ||
+        (publish->retain && is_owed_retained(session, owed->message)))
         return NULL;
     if (owed->message < *newest)
         return wrong(reference, "MQTT-4.6.0-5", "MQTT-4.6.0-6",

@@ -156,6 +156,18 @@ static void an_acknowledgement_that_may_be_lost_allows_both(void **state)
     assert_null(alice_sees(reference, message, 1, 7, true));
 }
 
+static void an_acknowledgement_that_was_lost_is_not_heard_on_a_later_connection(void **state)
+{
+    struct reference *reference = *state;
+    reference_subscribed(reference, ALICE, FILTER_A, 1);
+    unsigned message = bob_publishes(reference, 1);
+    assert_null(alice_sees(reference, message, 1, 7, false));
+    reference_acknowledges(reference, ALICE, PUBACK, 7);
+    leave_and_return(reference, false);
+    reference_heard(reference, ALICE);
+    assert_null(alice_sees(reference, message, 1, 7, true));
+}
+
 static void qos_2_after_pubrel_is_never_a_publish_again(void **state)
 {
     struct reference *reference = *state;
@@ -297,6 +309,34 @@ static void a_broken_publish_may_meet_a_later_subscription(void **state)
     assert_wrong(alice_sees(reference, message, 1, 8, false), "no more often");
 }
 
+/* Taken in before the better subscription was made, it was for one that is owed nothing for sure.
+ */
+static void a_broken_publish_need_not_meet_a_better_subscription(void **state)
+{
+    struct reference *reference = *state;
+    reference_subscribed(reference, ALICE, FILTER_A, 0);
+    unsigned message = reference_publish(reference, BOB, TOPIC_A, 2, false);
+    reference_publish_cut(reference, message);
+    reference_subscribed(reference, ALICE, FILTER_A, 2);
+    reference_publish_again(reference, message);
+    reference_publish_owned(reference, message);
+    assert_null(reference_owes(reference, ALICE));
+    assert_null(alice_sees(reference, message, 2, 7, false)); /* it may */
+}
+
+/* But one that had to come by each has to come. */
+static void a_broken_publish_meets_the_subscriptions_of_both_times(void **state)
+{
+    struct reference *reference = *state;
+    reference_subscribed(reference, ALICE, FILTER_A, 1);
+    unsigned message = reference_publish(reference, BOB, TOPIC_A, 2, false);
+    reference_publish_cut(reference, message);
+    reference_subscribed(reference, ALICE, FILTER_A, 2);
+    reference_publish_again(reference, message);
+    reference_publish_owned(reference, message);
+    assert_wrong(reference_owes(reference, ALICE), "never came");
+}
+
 static void filters_match_as_the_specification_says(void **state)
 {
     (void)state;
@@ -314,6 +354,41 @@ static void filters_match_as_the_specification_says(void **state)
                          table[i].matches);
 }
 
+static void retained_copies_may_come_before_the_message_itself(void **state)
+{
+    struct reference *reference = *state;
+    reference_subscribed(reference, ALICE, FILTER_A_ALL, 2);
+    reference_subscribed(reference, ALICE, FILTER_ALL, 1 | SUBSCRIBE_RETAIN_AS_PUBLISHED);
+    unsigned message = reference_publish(reference, BOB, TOPIC_A, 2, true);
+    reference_publish_owned(reference, message);
+    reference_subscribed(reference, ALICE, FILTER_A, 1);
+    reference_subscribed(reference, ALICE, FILTER_ALL, 1);
+    struct packet retained = publish_of(1, 7, false);
+    retained.retain = true;
+    assert_null(reference_saw_publish(reference, ALICE, TOPIC_A, message, &retained));
+    reference_acknowledges(reference, ALICE, PUBACK, 7);
+    retained.packet_id = 8;
+    assert_null(reference_saw_publish(reference, ALICE, TOPIC_A, message, &retained));
+    assert_null(alice_sees(reference, message, 2, 9, false));
+}
+
+static void a_retained_copy_has_no_place_in_the_order(void **state)
+{
+    struct reference *reference = *state;
+    reference_subscribed(reference, ALICE, FILTER_ALL, 1 | SUBSCRIBE_RETAIN_AS_PUBLISHED);
+    unsigned first = reference_publish(reference, BOB, TOPIC_A, 1, true);
+    reference_publish_owned(reference, first);
+    unsigned second = bob_publishes(reference, 1);
+    reference_subscribed(reference, ALICE, FILTER_A, 1);
+    struct packet packet = publish_of(1, 7, false);
+    packet.retain = true;
+    assert_null(reference_saw_publish(reference, ALICE, TOPIC_A, first, &packet));
+    reference_acknowledges(reference, ALICE, PUBACK, 7);
+    assert_null(alice_sees(reference, second, 1, 8, false));
+    packet.packet_id = 9;
+    assert_null(reference_saw_publish(reference, ALICE, TOPIC_A, first, &packet));
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -327,6 +402,7 @@ int main(void)
         STORY(another_identifier_is_another_message),
         STORY(an_acknowledgement_that_was_heard_ends_it),
         STORY(an_acknowledgement_that_may_be_lost_allows_both),
+        STORY(an_acknowledgement_that_was_lost_is_not_heard_on_a_later_connection),
         STORY(qos_2_after_pubrel_is_never_a_publish_again),
         STORY(an_identifier_in_use_stands_for_one_message),
         STORY(order_holds_for_one_publisher_topic_and_qos),
@@ -334,10 +410,14 @@ int main(void)
         STORY(session_present_is_judged),
         STORY(clean_start_forgets_what_was_owed),
         STORY(retained_messages_are_owed_at_subscribe),
+        STORY(retained_copies_may_come_before_the_message_itself),
+        STORY(a_retained_copy_has_no_place_in_the_order),
         STORY(no_local_and_retain_as_published),
         STORY(a_broken_publish_may_have_been_taken_in),
         STORY(a_broken_publish_at_qos_2_comes_once),
         STORY(a_broken_publish_may_meet_a_later_subscription),
+        STORY(a_broken_publish_need_not_meet_a_better_subscription),
+        STORY(a_broken_publish_meets_the_subscriptions_of_both_times),
         cmocka_unit_test(filters_match_as_the_specification_says),
     };
     return cmocka_run_group_tests_name("conformance/reference", tests, NULL, NULL);

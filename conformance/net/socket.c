@@ -5,8 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,25 +70,10 @@ static int connect_to(const struct addrinfo *address, uint64_t deadline_ms)
     return fd;
 }
 
-int socket_open(const char *host, const char *port, uint64_t deadline_ms, char *error,
-                size_t error_size)
+int socket_open(const struct addrinfo *addresses, uint64_t deadline_ms)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *list = NULL;
-    int code = getaddrinfo(host, port, &hints, &list);
-    if (code == EAI_NONAME || code == EAI_ADDRFAMILY || code == EAI_NODATA) {
-        hints.ai_flags = 0; /* a machine that has nothing but its loopback */
-        code = getaddrinfo(host, port, &hints, &list);
-    }
-    if (code) {
-        snprintf(error, error_size, "%s port %s: %s", host, port, gai_strerror(code));
-        return -1;
-    }
     int fd = -1;
-    for (const struct addrinfo *address = list; address && fd < 0; address = address->ai_next)
+    for (const struct addrinfo *address = addresses; address && fd < 0; address = address->ai_next)
         fd = connect_to(address, deadline_ms);
-    if (fd < 0)
-        snprintf(error, error_size, "cannot connect to %s port %s: %m", host, port);
-    freeaddrinfo(list);
     return fd;
 }

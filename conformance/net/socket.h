@@ -2,12 +2,12 @@
 #ifndef CONFORMANCE_SOCKET_H
 #define CONFORMANCE_SOCKET_H
 
-#include <stddef.h>
 #include <stdint.h>
 
-/* Tries each of the host's addresses. The descriptor, or -1 and a sentence in `error`. */
-int socket_open(const char *host, const char *port, uint64_t deadline_ms, char *error,
-                size_t error_size);
+struct addrinfo;
+
+/* Tries each of the addresses. The descriptor, or -1 and errno. */
+int socket_open(const struct addrinfo *addresses, uint64_t deadline_ms);
 
 /* Waits for `events` of poll(2) until the deadline; 0 if it passed. */
 int socket_wait(int fd, short events, uint64_t deadline_ms);

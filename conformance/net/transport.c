@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "conformance/net/address.h"
 #include "conformance/net/socket.h"
 #include "conformance/net/tls_client.h"
 #include "conformance/net/websocket.h"
@@ -250,10 +251,28 @@ static bool open_websocket(struct transport *transport, const struct target *tar
     }
 }
 
+/* The descriptor, or -1 and a sentence. */
+static int connect_target(const struct target *target, uint64_t deadline_ms, char *error,
+                          size_t error_size)
+{
+    struct addrinfo *own = NULL;
+    if (!target->addresses) {
+        own = address_resolve(target->host, target->port, deadline_ms, error, error_size);
+        if (!own)
+            return -1;
+    }
+    int fd = socket_open(target->addresses ? target->addresses : own, deadline_ms);
+    if (fd < 0)
+        snprintf(error, error_size, "cannot connect to %s port %s: %m", target->host, target->port);
+    if (own)
+        address_free(own);
+    return fd;
+}
+
 struct transport *transport_open(const struct target *target, uint64_t deadline_ms, char *error,
                                  size_t error_size)
 {
-    int fd = socket_open(target->host, target->port, deadline_ms, error, error_size);
+    int fd = connect_target(target, deadline_ms, error, error_size);
     if (fd < 0)
         return NULL;
     struct transport *transport = calloc(1, sizeof *transport);

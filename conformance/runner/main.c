@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "conformance/net/address.h"
 #include "conformance/runner/busy.h"
 #include "conformance/runner/collect.h"
 #include "conformance/runner/coverage.h"
@@ -98,6 +99,18 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Once: a name server that is slow or away is no finding about the server under test. */
+static bool resolve(struct options *options)
+{
+    struct target *target = &options->target;
+    char error[512];
+    target->addresses = address_resolve(target->host, target->port,
+                                        clock_ms() + options->time_limit_ms, error, sizeof error);
+    if (!target->addresses)
+        fprintf(stderr, "mqtt-conformance: %s\n", error);
+    return target->addresses != NULL;
+}
+
 static int run(struct options *options, int argc, char **argv)
 {
     const struct conformance_case *first = all_cases(options->full);
@@ -110,6 +123,8 @@ static int run(struct options *options, int argc, char **argv)
         options->pattern_count = 1;
         options->jobs = 1;
     }
+    if (!resolve(options))
+        return EXIT_USAGE;
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
     interrupt_catch();
@@ -124,6 +139,7 @@ static int run(struct options *options, int argc, char **argv)
         _exit(status);
     }
     busy_watch_stop();
+    address_free(options->target.addresses);
     free(command_line);
     return status;
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "conformance/net/scram.h"
+
 /* Each option once: its name, the word for its value (NULL: it takes none), and its place in
  * --help. A help text that begins with '=' opens a group. */
 #define OPTION_LIST(X)                                                                             \
@@ -21,6 +23,14 @@
     X(AUTH_DATA, "auth-data", "TEXT", "",                                                          \
       "Authentication Data: of CONNECT, then of each AUTH that answers\n"                          \
       "the server's; repeat it. Text, or hex: and digits. Not shown in reports")                   \
+    X(AUTH_USER, "auth-user", "NAME", "",                                                          \
+      "instead of data, for --auth-method SCRAM-SHA-256: whose password\n"                         \
+      "--auth-password-file holds")                                                                \
+    X(AUTH_PASSWORD_FILE, "auth-password-file", "FILE", "", "its first line is that password")     \
+    X(DENIED_PUBLISH, "denied-publish", "TOPIC", "",                                               \
+      "a Topic Name to which the server lets this user publish nothing")                           \
+    X(DENIED_SUBSCRIBE, "denied-subscribe", "FILTER", "",                                          \
+      "a Topic Filter that the server grants this user no subscription to")                        \
     X(TLS, "tls", NULL, "=Transport (TCP unless told otherwise)", "TLS")                           \
     X(CAFILE, "cafile", "FILE", "", "PEM file of the authorities that are trusted")                \
     X(CERT, "cert", "FILE", "", "PEM file of a client certificate, with --key")                    \
@@ -253,6 +263,27 @@ static bool parse_auth_data(struct parser *parser, const char *text)
     return true;
 }
 
+static bool parse_auth_password(struct parser *parser, const char *path)
+{
+    struct options *options = parser->options;
+    char line[AUTH_PASSWORD_SIZE + 1] = "";
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return refuse(parser, "--auth-password-file: %s: %s", path, strerror(errno));
+    bool read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    size_t size = strcspn(line, "\r\n");
+    if (!read || size == 0 || size >= AUTH_PASSWORD_SIZE)
+        return refuse(parser,
+                      "--auth-password-file: the first line of %s is not a password of 1 "
+                      "to %d bytes.",
+                      path, AUTH_PASSWORD_SIZE - 1);
+    memcpy(options->auth_password, line, size);
+    options->auth_password[size] = '\0';
+    options->target.auth_password = options->auth_password;
+    return true;
+}
+
 static bool parse_label(struct parser *parser, const char *text)
 {
     struct options *options = parser->options;
@@ -295,6 +326,19 @@ static bool parse_one(struct parser *parser, enum option_id id, const char *valu
         return true;
     case OPTION_AUTH_DATA:
         return parse_auth_data(parser, value);
+    case OPTION_AUTH_USER:
+        target->auth_user = value;
+        return true;
+    case OPTION_AUTH_PASSWORD_FILE:
+        return parse_auth_password(parser, value);
+    case OPTION_DENIED_PUBLISH:
+        target->denied_publish = value;
+        return (*value != '\0' && !strpbrk(value, "+#")) ||
+               refuse(parser, "--denied-publish is a Topic Name, without wildcards, not \"%s\".",
+                      value);
+    case OPTION_DENIED_SUBSCRIBE:
+        target->denied_subscribe = value;
+        return *value != '\0' || refuse(parser, "--denied-subscribe is empty.");
     case OPTION_TLS:
         target->tls = true;
         return true;
@@ -393,6 +437,12 @@ static bool check_transport(struct parser *parser)
         return refuse(parser, "--ws-path goes with --ws.");
     if (target->auth_data_count > 0 && !target->auth_method)
         return refuse(parser, "--auth-data goes with --auth-method.");
+    if (!target->auth_user != !target->auth_password)
+        return refuse(parser, "--auth-user and --auth-password-file go together.");
+    if (target->auth_user && (target->auth_data_count > 0 || !target->auth_method ||
+                              strcmp(target->auth_method, SCRAM_METHOD) != 0))
+        return refuse(parser, "--auth-user goes with --auth-method " SCRAM_METHOD
+                              ", and without --auth-data.");
     if (target->password && !target->user_name && parser->options->version_311)
         return refuse(parser, "--password without --username is not allowed in MQTT 3.1.1: give "
                               "both, or --version 5.");

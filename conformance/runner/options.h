@@ -23,12 +23,13 @@ enum task {
 
 enum report_format { REPORT_HTML, REPORT_JSON, REPORT_JUNIT, REPORT_TAP, REPORT_FORMATS };
 
-enum { PATTERNS_MAX = 64, OUTPUT_PATH_SIZE = 4096 };
+enum { PATTERNS_MAX = 64, AUTH_PASSWORD_SIZE = 256, OUTPUT_PATH_SIZE = 4096 };
 
 struct options {
     enum task task;
     struct target target;
-    char label[128]; /* the server's name in reports */
+    char label[128];                        /* the server's name in reports */
+    char auth_password[AUTH_PASSWORD_SIZE]; /* of --auth-password-file */
     bool version_5, version_311;
 
     const char *patterns[PATTERNS_MAX]; /* --only */
@@ -47,7 +48,8 @@ struct options {
     unsigned file_count;
 };
 
-/* Texts point into argv. False: what is wrong has been written to `errors`, as one sentence. */
+/* Texts point into argv and `*out`. False: what is wrong has been written to `errors`, as one
+ * sentence. */
 bool options_parse(int argc, char **argv, struct options *out, FILE *errors);
 
 void options_help(FILE *out);

@@ -10,6 +10,8 @@ import store
 from case import case
 from mqtt_wire import DEADLINE_S
 
+MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../broker/holdfast.1")
+
 GOOD = """listener "plain" { bind = "127.0.0.1:0" allow_anonymous = true }
 sqlite { mounted_file_path = "%(store)s" }
 """
@@ -50,6 +52,18 @@ WRONG_TEXTS = (
      ("certificate",)),
     ("an option without its value", "mqtt { max_qos = }\n", ()),
     ("a section twice", "mqtt { }\nmqtt { }\n", ("mqtt",)),
+    ("balancers without the protocol",
+     'listener "second" { bind = "127.0.0.1:0" proxy_from = "10.0.0.1" }\n', ("proxy_from",)),
+    ("the protocol without balancers",
+     'listener "second" { bind = "127.0.0.1:0" proxy_protocol = true }\n', ("proxy_from",)),
+    ("a balancer by name",
+     'listener "second" { bind = "127.0.0.1:0" proxy_protocol = true proxy_from = "10.0.0.1 balancer" }\n', ("proxy_from",)),
+    ("a network that is too small",
+     'listener "second" { bind = "127.0.0.1:0" proxy_protocol = true proxy_from = "10.0.0.0/33" }\n', ("proxy_from",)),
+    ("no balancers",
+     'listener "second" { bind = "127.0.0.1:0" proxy_protocol = true proxy_from = " " }\n', ("proxy_from",)),
+    ("a shortest Keep Alive above the longest", "mqtt { min_keepalive = 9 max_keepalive = 8 }\n",
+     ("min_keepalive",)),
     ("an unknown level", "log { level = loud }\n", ("level",)),
 )
 
@@ -132,6 +146,27 @@ def wrong_arguments_are_refused(t):
 
 
 @case("issue: configuration")
+def every_command_explains_itself(t):
+    t.holdfast_only("its commands")
+    commands = (("passwd",), ("acl", "explain"), ("why",), ("trace", "check"),
+                ("trace", "show"), ("trace", "draw"))
+    for command in ((), *commands, ("acl",), ("trace",)):
+        words = " ".join(("holdfast", *command))
+        done = subprocess.run([t.binary, *command, "--help"], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=DEADLINE_S)
+        checks.equal(f"exit status of {words} --help", done.returncode, 0)
+        checks.equal(f"what {words} --help complains of", done.stderr, "")
+        checks.that(words in done.stdout, f"{words} --help does not name it")
+    status, said = run(t, "--help")
+    for command in commands:
+        checks.that(" ".join(command) in said, f"--help has no {command}")
+    with open(MANUAL, encoding="utf-8") as file:
+        manual = file.read()
+    for command in commands:
+        checks.that(f".Cm {' '.join(command)}\n" in manual, f"the manual page has no {command}")
+
+
+@case("issue: configuration")
 def check_config_and_help_config_know_every_option(t):
     t.holdfast_only("--help-config")
     path = write(t, GOOD)
@@ -209,7 +244,7 @@ def a_required_client_certificate_needs_an_authority(t):
     broker.config = config
     broker.launch()
     checks.equal("exit status", broker.wait_for_exit(), 2)
-    checks.that("ca" in broker.log(), "the option ca is not named")
+    checks.that("'ca'" in broker.log(), "the option ca is not named")
 
 
 @case("issue: bad input")
@@ -263,7 +298,8 @@ def a_newer_schema_is_refused_untouched(t):
     checks.equal("exit status", t.broker.wait_for_exit(), 2)
     with open(store.path(t.broker.store), "rb") as file:
         checks.equal("the file is as it was", file.read() == before, True)
-    checks.that(t.broker.store in t.broker.log(), "the store is not named")
+    said = t.broker.log().rpartition("---- start")[2]
+    checks.that(t.broker.store in said and "9999" in said, f"store and schema are not in {said!r}")
 
 
 @case("promise 7", "rule 18", over={"how": ("overwritten", "truncated", "empty", "header")})

@@ -1,6 +1,7 @@
 """Rules 10 to 12: when a flush starts, what the other durabilities promise, retained against live."""
 
 import os
+import stat
 import time
 from collections import Counter
 
@@ -18,10 +19,28 @@ MARKER = b"a payload that is easy to find "
 def is_on_disk(t, words):
     """Whether any file of the store holds these bytes."""
     for name in os.listdir(t.broker.store):
+        if name.endswith(".sock"):
+            continue  # no file
         with open(os.path.join(t.broker.store, name), "rb") as file:
             if words in file.read():
                 return True
     return False
+
+
+@case("5.4.2")
+def what_is_stored_is_its_owners_alone(t):
+    """Whatever umask and directory allow: who may not read over MQTT may not read the files."""
+    previous = os.umask(0o022)
+    try:
+        t.start()
+    finally:
+        os.umask(previous)
+    t.client("someone", 5, clean=False).publish("kept", MARKER, qos=1, retain=True, packet_id=1)
+    names = os.listdir(t.broker.store)
+    checks.that("holdfast.db" in names and "holdfast.db-wal" in names, f"files: {names}")
+    for name in names:
+        checks.equal(f"mode of {name}",
+                     stat.S_IMODE(os.stat(os.path.join(t.broker.store, name)).st_mode), 0o600)
 
 
 @case("rule 10", "MQTT-3.3.1-9", "MQTT-3.8.4-4", over={"qos": (1, 2), "workers": (1, 4)},

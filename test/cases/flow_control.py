@@ -42,6 +42,27 @@ def no_more_than_receive_maximum_are_in_flight(t, qos):
         subscriber.expect_nothing()
 
 
+@case("rule 24", "MQTT-4.6.0-6", over={"version": (4, 5)})
+def large_messages_wait_while_a_hundred_are_in_flight(t, version):
+    """What a Client does not acknowledge stays in memory: a large window is for small messages."""
+    t.holdfast_only("INFLIGHT_LARGE_MAX, and the default window")
+    t.start()
+    subscriber = t.client("here", version, stored=True)
+    subscriber.subscribe("a", qos=1)
+    publisher = t.client("publisher")
+    payloads = [b"%d " % number + b"x" * (20000 if number == 150 else 1) for number in range(300)]
+    for payload in payloads:
+        publisher.publish("a", payload, qos=1)
+    flight = [subscriber.expect(PUBLISH, payload=payload) for payload in payloads[:150]]
+    subscriber.expect_nothing()
+    for packet in flight[:50]:
+        subscriber.acknowledge(PUBACK, packet.packet_id)
+    subscriber.expect_nothing()
+    subscriber.acknowledge(PUBACK, flight[50].packet_id)
+    for payload in payloads[150:]:
+        subscriber.expect(PUBLISH, payload=payload)
+
+
 @case("MQTT-4.9.0-3", "MQTT-3.3.4-10")
 def what_is_no_qos_1_or_2_publish_passes_a_full_window(t):
     subscriber, publisher = begin(t, 1, 1, 2)

@@ -3,11 +3,14 @@
 import socket
 import ssl
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import checks
 import mqtt_packet as mqtt
 from case import case
-from mqtt_packet import CONNACK, DISCONNECT, PUBACK
+from key_updates import KeyUpdates
+from mqtt_packet import CONNACK, DISCONNECT, PINGRESP, PUBACK
 from mqtt_session import Publisher, Subscriber
 from mqtt_wire import DEADLINE_S, Closed, Late
 
@@ -89,6 +92,27 @@ QUESTIONS = {"PUBLISH": mqtt.publish(4, "nobody", b"", 1, 1), "PINGREQ": mqtt.pi
              "UNSUBSCRIBE": mqtt.unsubscribe(4, 1, ["a"])}
 
 
+@case("rule 21", "promise 4", over={"relayed": (True, False)}, timeout=60)
+def what_a_few_bytes_become_between_workers_is_bounded(t, relayed):
+    """Each of some thousand tiny messages is meant for hundreds of sessions of other workers."""
+    # With a sanitizer, which is slow and by which memory is not looked at, the bound is met sooner.
+    count, mailbox = (200, 32) if t.sanitized else (10000, 1024)
+    t.start(broker={"workers": 4, "mailbox_size": mailbox}, mqtt={"max_outgoing_buffer": 4096})
+    for number in range(500):
+        reader = t.client(f"reader-{number}", 4)
+        reader.send(mqtt.subscribe(4, 1, [("#", 0)]))
+        reader.reading = False
+    publisher = t.client("publisher", 4)
+    publisher.settle()
+    before = t.broker.resident_bytes()
+    retain = not relayed  # what is to be retained goes the way of all others
+    publisher.send(b"".join(mqtt.publish(4, topic, b"", retain=retain)
+                            for _ in range(count) for topic in ("a", "b")))
+    publisher.settle()
+    t.check_health()
+    t.check_growth(before, 100, t.broker.peak_resident_bytes())
+
+
 @case("rule 24", "promise 4", timeout=60, over={"question": tuple(QUESTIONS)})
 def answers_that_nobody_reads_are_not_buffered_for_ever(t, question):
     """The broker stops reading such a client, or closes it."""
@@ -104,6 +128,22 @@ def answers_that_nobody_reads_are_not_buffered_for_ever(t, question):
         pass
     t.check_health()
     t.check_growth(before, 8)
+
+
+@case("rule 24", "promise 4", timeout=60, over={"connected": (True, False)})
+def answers_of_tls_that_nobody_reads_are_not_buffered_for_ever(t, connected):
+    """Each request for new keys has to be answered by one (RFC 8446, 4.6.3)."""
+    t.holdfast_only("max_outgoing_buffer")
+    t.start(tls=True, workers=1, mqtt={"max_outgoing_buffer": 65536, "connect_timeout": 60})
+    peer = KeyUpdates(t.broker.listeners()["tls"],
+                      mqtt.connect(5, "deaf", True) if connected else b"")
+    t.check_health()
+    before = t.broker.resident_bytes()
+    for _ in range(80):  # 2.2 MB, and as much of answers
+        if not peer.send(peer.requests(1000), 1):
+            break
+    t.check_health()
+    t.check_growth(before, 1)
 
 
 @case("MQTT-4.13.1-1", over={"version": (4, 5)})
@@ -134,6 +174,33 @@ def large_packets_that_never_end_share_a_bounded_memory(t):
         client.send(mqtt.publish(5, "a", b"x" * 1000000)[:1000])
     t.check_health()
     t.check_growth(before, 32)
+
+
+@case("promise 4", "issue: bad input", timeout=60, over={"transport": ("tcp", "tls")})
+def connects_that_are_never_complete_share_a_bounded_memory(t, transport):
+    """And one that is slow but honest gets in: it holds little."""
+    t.holdfast_only("what is kept before CONNECT")
+    t.start(tls=transport == "tls", workers=1, mqtt={"connect_timeout": 60})
+    connect = mqtt.connect(5, "slow", True)
+    slow = t.open(5, transport)
+    slow.send(connect[:-1])
+    large = mqtt.connect(5, "x" * 60000, True, user="u" * 60000, password=b"p" * 60000,
+                         will={"topic": "w" * 60000, "payload": b"x" * 50000})
+    before = t.broker.resident_bytes()
+    for _ in range(200):  # 58 MB
+        held = t.open(5, transport)
+        try:
+            held.send(large[:-1])
+        except Closed:
+            pass
+    t.await_line("too many CONNECTs are not complete")
+    t.check_health()
+    t.check_growth(before, 40, t.broker.peak_resident_bytes())
+    slow.send(connect[-1:])
+    slow.expect(CONNACK)
+    slow.settle()
+    held.send(large[-1:])  # the newest is still there
+    checks.equal("CONNACK", held.receive().reason, 0)
 
 
 @case("promise 4", "MQTT-3.2.0-1", timeout=60, over={"workers": (1, 4)})
@@ -227,8 +294,9 @@ def client_certificates_are_asked_for_and_checked(t, version):
         raise AssertionError("let in without a good certificate")
     context = t.authority.context(*t.authority.client(t.directory, "friend"), wanted)
     t.client("friend", 5, "tls", tls=context).disconnect()
-    log = t.broker.log().lower()
-    checks.that("certificate" in log or "verify" in log, "the log does not say why")
+    if t.dialect.name == "holdfast":
+        for why in ("sent no certificate", "certificate's authority"):
+            checks.that(why in t.broker.log(), f"{why!r} is not in the log")
 
 
 @case("MQTT-3.1.4-2", over={"version": ("TLSv1_2", "TLSv1_3")})
@@ -242,11 +310,8 @@ def a_resumed_session_does_not_lose_its_client_certificate(t, version):
     first.settle()
     session = first.socket.session
     first.disconnect()
-    if session is not None:
-        again = socket.create_connection(t.broker.listeners()["tls"])
-        resumed = context.wrap_socket(again, server_hostname=t.address, session=session)
-        checks.equal("resumed", resumed.session_reused, False)
-        resumed.close()
+    resuming = SimpleNamespace(wrap_socket=partial(context.wrap_socket, session=session))
+    t.back("device", transport="tls", tls=resuming).disconnect()
     t.back("device", transport="tls", tls=context)
 
 
@@ -305,6 +370,20 @@ def many_filters_over_many_retained_messages_keep_nobody_waiting(t, qos, stored)
     checks.that(slowest < 3, f"a PINGRESP took {slowest:.1f} s")
 
 
+@case("promise 4", "MQTT-3.3.1-6", timeout=60)
+def removing_what_was_never_retained_leaves_nothing(t):
+    """Topics of many levels, which nobody keeps."""
+    t.start()
+    client = t.client("remover")
+    client.settle()
+    before = t.broker.resident_bytes()
+    for start in range(0, 12000, 500):
+        client.send(b"".join(mqtt.publish(5, f"{number}" + "/l" * 190, b"", 0, None, retain=True)
+                             for number in range(start, start + 500)))
+        client.settle()
+    t.check_growth(before, 160)  # of 350: what is being given back, on a busy machine later
+
+
 @case("rule 22", "promise 5", over={"version": (4, 5)})
 def a_full_queue_drops_the_newest_of_that_session_alone_and_says_so(t, version):
     t.holdfast_only("the policy of a full queue")
@@ -351,3 +430,38 @@ def a_listener_bounds_its_connections(t):
             return
         except (Closed, ConnectionError):
             checks.that(time.monotonic() < deadline, "the place never becomes free")
+
+
+@case("rule 21", timeout=60)
+def a_publisher_who_was_stopped_for_mail_is_read_again(t):
+    """However the other workers' reading falls into the middle of it."""
+    t.start(broker={"workers": 4, "mailbox_size": 1})
+    for number in range(100):
+        reader = t.client(f"reader-{number}", 4)
+        reader.send(mqtt.subscribe(4, 1, [("#", 0)]))
+        reader.reading = False
+    publisher = t.client("publisher", 4)
+    burst = b"".join(mqtt.publish(4, topic, b"") for _ in range(50) for topic in ("a", "b"))
+    for _ in range(200):
+        publisher.send(burst)
+        publisher.settle()
+
+
+@case("rule 20", "rule 21", timeout=60)
+def a_flood_for_other_workers_lets_others_have_their_turn(t):
+    """Whoever was passed over for it is read before whoever has sent it."""
+    t.start(broker={"workers": 2, "mailbox_size": 1}, mqtt={"max_outgoing_buffer": 4096})
+    for number in range(20):
+        reader = t.client(f"reader-{number}", 4)
+        reader.send(mqtt.subscribe(4, 1, [("#", 0)]))
+        reader.reading = False
+    others = [t.client(f"other-{number}", 4) for number in range(8)]  # some of its own worker
+    publisher = t.client("publisher", 4)
+    count = 20000 if t.sanitized else 100000
+    publisher.send(b"".join(mqtt.publish(4, topic, b"") for _ in range(count)
+                            for topic in ("a", "b")) + mqtt.pingreq())
+    for other in others:
+        other.settle()
+    publisher.poll()
+    checks.that(publisher.next_packet() is None, "the flood came to its end before they did")
+    publisher.expect(PINGRESP, timeout=4 * DEADLINE_S)

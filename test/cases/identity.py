@@ -122,8 +122,8 @@ def what_is_on_its_way_between_workers_does_not_reach_a_successor(t, qos):
     flooders = [t.client(f"flooder-{number}", 4) for number in range(4)]
     burst = b"".join(mqtt.publish(4, "flood", b"x", qos, number if qos else None)
                      for number in range(1, 201))
-    names = [f"one-{number}" for number in range(120)]
-    for _ in range(6):
+    names = [f"one-{number}" for number in range(400)]
+    for _ in range(3):
         victims = [t.client(name) for name in names]
         for victim in victims:
             victim.send(mqtt.subscribe(5, 1, [("flood", qos)]))

@@ -47,6 +47,30 @@ def a_client_that_only_receives_is_closed(t):
     raise AssertionError("it was not closed")
 
 
+@case("rule 20", "MQTT-3.1.2-22", over={"workers": (1, 4)})
+def what_came_while_the_broker_stood_still_counts(t, workers):
+    """Frozen for longer than the keep alive and the time for CONNECT: nobody was silent."""
+    t.start(workers=workers, mqtt={"connect_timeout": 1})
+    clients = [t.client(f"lively-{number}", keep_alive=1) for number in range(8)]
+    new = [t.open() for _ in range(8)]
+    for client in new:
+        client.send(b"\x10")  # so that it has been accepted
+    clients[0].expect_nothing()
+    t.broker.pause()
+    for client in clients:
+        client.send(mqtt.pingreq())
+    for number, client in enumerate(new):
+        client.send(mqtt.connect(5, f"new-{number}")[1:])
+    t.pass_time(2)
+    t.broker.resume()
+    for client in clients:
+        client.expect(mqtt.PINGRESP)
+    for client in new:
+        client.expect(mqtt.CONNACK, reason=0)
+    for client in clients:
+        client.expect_disconnect(0x8D)
+
+
 @case("MQTT-3.1.2-22")
 def a_keep_alive_of_zero_has_no_timer(t):
     t.start()

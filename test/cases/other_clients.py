@@ -1,8 +1,12 @@
-"""The main job with clients that others wrote: mosquitto's and MQTT.js."""
+"""The main job with clients that others wrote: mosquitto's, MQTT.js, and Paho for Python and C."""
+
+import os
+import subprocess
 
 import checks
 import tools
 from case import case
+from certificates import Authority
 from mqtt_session import Subscriber
 
 COUNT = 1000
@@ -77,9 +81,10 @@ def mosquittos_clients_get_everything_over_a_kill(t, version, transport, leave):
 
 
 @case("rule 1", "MQTT-3.1.2-23", "MQTT-4.6.0-5", long=True, timeout=120, needs=("node",),
-      over={"version": (4, 5), "transport": ("tcp", "tls"), "leave": ("disconnect", "drop")})
+      over={"version": (4, 5), "transport": ("tcp", "tls", "ws", "wss"),
+            "leave": ("disconnect", "drop")})
 def mqtt_js_gets_everything_over_a_kill(t, version, transport, leave):
-    t.start(tls=transport == "tls")
+    t.start(tls=transport in ("tls", "wss"), web=transport in ("ws", "wss"))
     for client_id, topic_filter, qos in SUBSCRIBERS:
         tools.mqttjs(t, "subscribe", version, transport, client_id=client_id, filter=topic_filter,
                      qos=qos, leave=leave).finish()
@@ -90,7 +95,7 @@ def mqtt_js_gets_everything_over_a_kill(t, version, transport, leave):
         output = tools.mqttjs(t, "receive", version, transport, client_id=client_id,
                               count=2 * COUNT).finish()
         check_lines(f"{topic_filter} at {qos}", output, COUNT, qos)
-        expect_nothing_left(t, version, transport, client_id)
+        expect_nothing_left(t, version, "tcp", client_id)
     t.broker.stop()
     t.check_store_is_empty()
 
@@ -109,3 +114,111 @@ def clients_of_different_makes_understand_each_other(t, version):
     check_lines("mosquitto_sub", tools.mosquitto_sub(
         t, 9 - version, "tls", "mosquitto", "a/#", 2, "-C", 200, "-F", "%q %t %p").finish(**ENDED),
         100, 2)
+
+
+# ---- Who proves who it is ----
+
+
+def publish(t, maker, version, transport, proof):
+    """One message "x" on "a", by a client of this make with this proof: options as for MQTT.js."""
+    if maker == "Paho C":
+        return tools.paho_c(t, version, transport, client_id="alice", topic="a", payload="0 at QoS 1",
+                            **proof)
+    if maker == "Paho Python":
+        return tools.paho(t, version, transport, client_id="alice", topic="a", payload="0 at QoS 1",
+                          **proof)
+    if maker == "MQTT.js":
+        return tools.mqttjs(t, "publish", version, transport, client_id="alice", topic="a", qos=1,
+                            count=1, clean="true", **proof)
+    names = {"cert": "--cert", "key": "--key", "user": "-u", "password": "-P", "psk": "--psk",
+             "psk_identity": "--psk-identity"}
+    arguments = [part for name, value in proof.items() for part in (names[name], value)]
+    return tools.mosquitto_pub_one(t, version, transport, "a", "0 at QoS 1", "-i", "alice",
+                                   *arguments)
+
+
+MAKERS = ("mosquitto", "MQTT.js", "Paho Python", "Paho C")
+# Whom no client of this make can be, and why.
+CANNOT = {("mosquitto", "wss"): "mosquitto's clients speak no WebSocket",
+          ("Paho Python", "psk"): "Python's TLS has no pre-shared keys before 3.13"}
+EVERY_MAKE = [{"maker": maker, "transport": transport, "version": version}
+              for maker in MAKERS for transport in ("tls", "wss") for version in (4, 5)]
+
+
+def skip_what_it_cannot(t, maker, *features):
+    for feature in features:
+        if (maker, feature) in CANNOT:
+            t.skip(CANNOT[maker, feature])
+
+
+def expect_failure(t, maker, version, transport, proof):
+    try:
+        publish(t, maker, version, transport, proof).finish()
+        raise AssertionError(f"{maker} gets in with {proof}")
+    except tools.Failed as failure:
+        checks.that("did not end" not in str(failure), f"{maker} waits for ever with {proof}")
+        checks.that("ended with -" not in str(failure), f"{maker} crashes: {failure}")
+
+
+@case("MQTT-3.1.4-2", timeout=120, needs=("mosquitto_pub",),
+      over=[{"maker": "mosquitto", "transport": "tls", "version": 5}],
+      long_over=EVERY_MAKE + [{"maker": maker, "transport": "tcp", "version": version}
+                              for maker in MAKERS for version in (4, 5)])
+def clients_of_every_make_prove_who_they_are(t, maker, transport, version):
+    """By a certificate, and by a password; and nobody gets in without either, or with a wrong one."""
+    skip_what_it_cannot(t, maker, transport)
+    t.holdfast_only("certificate_user")
+    users = os.path.join(t.directory, "users")
+    subprocess.run([t.binary, "passwd", "--batch", users], input="alice:wonderland\nreader:x\n",
+                   text=True, check=True, capture_output=True)
+    broker = t.new_broker(tls=True, web=True, client_certificate=b"optional",
+                          authentication={"password_file": users, "max_failures": 0})
+    for name in ("tls", "wss"):
+        broker.config["listener"][name].update(certificate_user=b"common_name",
+                                               client_id_binding=b"user_name")
+    for listener in broker.config["listener"].values():
+        listener["allow_anonymous"] = False
+    broker.start()
+    subscriber = t.client("subscriber", user="reader", password="x")
+    subscriber.subscribe("a", qos=1)
+    good = [{"user": "alice", "password": "wonderland"}]
+    bad = [{}, {"user": "alice", "password": "looking-glass"}]
+    if transport != "tcp":
+        names = ("cert", "key")
+        good.append(dict(zip(names, t.authority.client(t.directory, "alice"))))
+        # bob's identifier is not alice.
+        bad.append(dict(zip(names, t.authority.client(t.directory, "bob"))))
+        bad.append(dict(zip(names, Authority(t.directory, "stranger-ca").client(t.directory,
+                                                                                "alice-too"))))
+    for proof in good:
+        publish(t, maker, version, transport, proof).finish()
+        subscriber.message(payload=b"0 at QoS 1")
+    for proof in bad:
+        expect_failure(t, maker, version, transport, proof)
+    if transport != "tcp":
+        t.await_line("certificate of 'CN=alice-too'", "authority is not among those in 'ca'")
+    subscriber.expect_nothing()
+
+
+@case("issue: psk", long=True, timeout=120, needs=("mosquitto_pub",), over=EVERY_MAKE)
+def clients_of_every_make_hold_a_key(t, maker, transport, version):
+    """A pre-shared key is the user; nobody gets in with another key, or as another."""
+    skip_what_it_cannot(t, maker, transport, "psk")
+    t.holdfast_only("psk_file")
+    key, other = "0f" * 32, "ee" * 32
+    path = os.path.join(t.directory, "psk")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"alice:{key}\nbob:{other}\n")
+    broker = t.new_broker()
+    for port, name in ((8883, "tls"), (9443, "wss")):
+        broker.config["listener"][name] = {
+            "bind": f"{t.address}:{port}", "transport": name.encode(), "psk_file": path,
+            "client_id_binding": b"user_name"}
+    broker.start()
+    subscriber = t.client("subscriber")
+    subscriber.subscribe("a", qos=1)
+    publish(t, maker, version, transport, {"psk_identity": "alice", "psk": key}).finish()
+    subscriber.message(payload=b"0 at QoS 1")
+    for identity, wrong in (("alice", other), ("mallory", key), ("bob", other)):
+        expect_failure(t, maker, version, transport, {"psk_identity": identity, "psk": wrong})
+    subscriber.expect_nothing()

@@ -1,7 +1,9 @@
 """Retained messages."""
 
 import checks
+import mqtt_packet as mqtt
 from case import case
+from mqtt_packet import SUBACK
 
 VERSIONS = {"version": (3, 4, 5)}
 
@@ -143,3 +145,16 @@ def no_local_keeps_own_retained_messages_away(t, qos):
     own.expect_nothing()
     own.subscribe("a/own", qos=2)
     own.message(topic="a/own", retain=True)
+
+
+@case("5.0 section 3.8.4", over={"version": (3, 4, 5), "qos": (0, 1, 2), "workers": (1, 4)})
+def suback_comes_before_the_retained_messages_where_nothing_is_stored(t, version, qos, workers):
+    """Either order is allowed; this one helps Clients that look for their SUBACK first."""
+    t.start(workers=workers)
+    publisher = t.client("publisher", version)
+    for name in "abc":
+        publisher.publish(f"state/{name}", b"on", 1, retain=True)
+    reader = t.client("reader", version)
+    reader.send(mqtt.subscribe(version, 1, [("state/+", qos)]))
+    checks.equal("first", reader.receive().kind, SUBACK)
+    checks.equal("messages", len(reader.messages(3)), 3)

@@ -175,21 +175,23 @@ def clean_start_1_with_an_expiry_keeps_its_session(t, killed):
 
 @case("rule 1", "MQTT-4.5.0-1", over={"version": (4, 5), "qos": (1, 2)})
 def an_acknowledgement_of_one_session_takes_nothing_from_another(t, version, qos):
-    """Two stored sessions on one topic with identical payloads: one acknowledges, one is away."""
+    """Two stored sessions on one topic with identical payloads: one comes back and acknowledges what
+    the disk has for both, and the other is away."""
     t.start()
     here, away = (t.client(name, version, stored=True) for name in ("here", "away"))
     for client in (here, away):
         client.subscribe("a", qos=qos)
-    away.close()
+        client.close()
     publisher = Publisher()
     for _ in range(300):
         publisher.add("a", b"the same", qos)
     publisher.attach(t.client("publisher", version))
-    listener = Subscriber()
-    listener.attach(here)
     publisher.run()
+    listener = Subscriber()
+    listener.attach(t.client("here", version, stored=True))
     listener.receive(300)
     listener.drain()
+    publisher.client.publish("b", b"behind the acknowledgements on disk", 1, retain=True)
     t.broker.kill_and_restart()
     subscriber = Subscriber()
     subscriber.attach(t.client("away", version, stored=True))

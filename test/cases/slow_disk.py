@@ -297,31 +297,101 @@ def what_waits_for_the_disk_does_not_reach_a_successor(t, version):
     disk.wait_for_sync()
     ended.disconnect()
     successors = [t.client("here", version)] + [t.client(f"other-{number}", version)
-                                                for number in range(100)]
+                                                for number in range(300)]
     disk.release()
     publisher.expect(PUBREC)
     for successor in successors:
         successor.expect_nothing()
 
 
-@case("rule 10", "MQTT-3.3.1-9", "MQTT-3.3.1-5", over={"version": (4, 5), "qos": (0, 1)}, needs=NEEDS)
-def who_subscribes_while_a_retained_message_waits_gets_it(t, version, qos):
+@case("rule 10", "MQTT-3.3.1-9", "MQTT-3.3.1-5",
+      over=[{"version": version, "qos": qos, "workers": workers} for version in (4, 5)
+            for qos in (0, 1) for workers in (1, 4)], needs=NEEDS)
+def who_subscribes_while_a_retained_message_waits_gets_it(t, version, qos, workers):
     """It was routed before the subscription and retained behind it; it must not fall in between."""
-    disk = SlowDisk(t)
+    disk = SlowDisk(t, workers=workers)
     publisher = t.client("publisher", version, stored=True)
     disk.hold()
     publisher.send_publish("state", b"x", qos=2, retain=True)
     disk.wait_for_sync()
-    subscriber = t.client("here", version)
-    subscriber.subscribe("state", qos=qos)
-    subscriber.expect_nothing()
+    subscribers = [t.client(f"here-{number}", version) for number in range(6)]
+    for subscriber in subscribers:
+        subscriber.send(mqtt.subscribe(version, 1, [("state", qos)]))
+        subscriber.expect_nothing()
     disk.release()
     publisher.expect(PUBREC)
-    subscriber.message(topic="state", payload=b"x", qos=qos)
-    subscriber.expect_nothing()
+    for subscriber in subscribers:
+        packets = [subscriber.receive(), subscriber.receive()]
+        packets.sort(key=lambda packet: packet.kind)
+        checks.equal("kinds of packet", [packet.kind for packet in packets], [PUBLISH, SUBACK])
+        checks.equal("message", (packets[0].topic, packets[0].payload, packets[0].qos,
+                                 packets[0].retain), ("state", b"x", qos, True))
+        subscriber.answer(packets[0])
+        subscriber.expect_nothing()
+
+
+@case("rule 5", "rule 10", "MQTT-3.3.1-9", over={"workers": (1, 4)}, needs=NEEDS)
+def a_retained_message_that_waited_is_owed_when_suback_says_so(t, workers):
+    disk = SlowDisk(t, workers=workers)
+    publisher = t.client("publisher", stored=True)
+    subscribers = [t.client(f"away-{number}", stored=True) for number in range(6)]
+    disk.hold()
+    publisher.send_publish("state", b"x", qos=2, retain=True)
+    disk.wait_for_sync()
+    for subscriber in subscribers:
+        subscriber.send(mqtt.subscribe(5, 1, [("state", 1)]))
+    disk.release()
+    for subscriber in subscribers:
+        subscriber.find(SUBACK)
+    t.broker.kill_and_restart()
+    for number in range(6):
+        back = t.back(f"away-{number}")
+        back.message(topic="state", payload=b"x", retain=True)
+        back.expect_nothing()
+
+
+@case("MQTT-3.1.2-8", "MQTT-3.1.2-10", "MQTT-4.3.1-1", over={"qos": (0, 1), "workers": (1, 4)},
+      needs=NEEDS)
+def a_will_reaches_nobody_before_it_is_forgotten(t, qos, workers):
+    """A kill before that has it published by the next start: nobody may have had it already."""
+    disk = SlowDisk(t, workers=workers)
+    watcher = t.client("watcher")
+    watcher.subscribe("will", qos=1)
+    mortal = t.client("mortal", stored=True, will={"topic": "will", "payload": b"x", "qos": qos})
+    disk.hold()
+    mortal.close()
+    disk.wait_for_sync()
+    watcher.expect_nothing()
+    disk.release()
+    watcher.message(topic="will", payload=b"x", qos=qos)
+    watcher.expect_nothing()
 
 
 # ---- Rule 12 ----
+
+@case("MQTT-3.1.2-10", "rule 16", needs=NEEDS, timeout=60)
+def a_will_is_published_and_forgotten_in_one_transaction(t):
+    """Of more at once than one batch holds; a kill finds a part of them on the disk."""
+    disk = SlowDisk(t)
+    t.away("watcher", "will/#", qos=1)
+    count = 300
+    mortals = [t.client(f"mortal-{number}", stored=True,
+                        will={"topic": f"will/{number}", "payload": bytes(65000), "qos": 1})
+               for number in range(count)]
+    disk.hold()
+    t.broker.pause()
+    for mortal in mortals:
+        mortal.close()
+    t.broker.resume()
+    disk.wait_for_sync()
+    t.broker.kill()
+    disk.release()
+    t.broker.start()
+    watcher = t.back("watcher")
+    published = [watcher.message().topic for _ in range(count)]
+    checks.equal("wills", sorted(published), sorted(f"will/{number}" for number in range(count)))
+    watcher.expect_nothing()
+
 
 @case("rule 12", over=EACH_QOS, needs=NEEDS)
 def durability_flush_acknowledges_at_once(t, version, qos):
@@ -336,3 +406,52 @@ def durability_flush_acknowledges_at_once(t, version, qos):
     publisher.subscribe("a", qos=1)
     t.client("new", version, stored=True)
     disk.release()
+
+
+@case("rule 12", "rule 20", over=EACH_QOS, needs=NEEDS)
+def durability_flush_pushes_back_when_the_disk_lags(t, version, qos):
+    """Four times flush_mem_threshold are acknowledged before they are written, and no more."""
+    threshold, count = 5, 60
+    disk = SlowDisk(t, sqlite={"durability": b"flush", "flush_mem_threshold": threshold})
+    t.away("away", "a", version=version, qos=qos)
+    here = t.client("here", version)
+    here.subscribe("b", qos=1)
+    publisher = t.client("publisher", version)
+    disk.hold()
+    for number in range(count):
+        publisher.send_publish("a", b"%d" % number, qos, packet_id=number + 1)
+    disk.wait_for_sync()
+    came = len(publisher.settle())
+    checks.that(came <= 4 * threshold, f"{came} acknowledged, {threshold} start a flush")
+    other = t.client("other", version)  # nobody else is disturbed
+    other.publish("b", b"y", qos=1)
+    here.message(payload=b"y")
+    disk.release()
+    for number in range(came, count):
+        publisher.find(FIRST_ANSWER[qos], packet_id=number + 1, reason=0)
+    back = t.back("away", version)
+    checks.equal("messages", checks.payloads(back.messages(count)),
+                 [b"%d" % number for number in range(count)])
+
+
+@case("rule 20", "rule 21", timeout=60, needs=NEEDS)
+def what_was_left_for_mail_and_then_for_the_disk_is_looked_at(t):
+    """Its publisher says nothing more, and is answered once the disk has caught up."""
+    disk = SlowDisk(t, broker={"workers": 2, "mailbox_size": 1})
+    for number in range(4):
+        t.away(f"away-{number}", "a", version=4, qos=1)
+    filler = t.client("filler", 4)
+    publishers = [t.client(f"publisher-{number}", 4) for number in range(60)]
+    disk.hold()
+    for number in range(66):  # of 64 MiB, above which publishers are not read
+        filler.send(mqtt.publish(4, "a", b"x" * 1000000, 1, number + 1))
+    filler.settle()
+    for publisher in publishers:  # nothing is looked at behind the first, which fills the mail
+        publisher.send(b"".join(mqtt.publish(4, "a", b"x" * 20000, 1, packet_id)
+                                for packet_id in (1, 2)))
+    disk.wait_for_sync()
+    t.pass_time(1)
+    disk.release()
+    for publisher in publishers:
+        publisher.expect(PUBACK, packet_id=1)
+        publisher.expect(PUBACK, packet_id=2)

@@ -245,7 +245,11 @@ def wildcards_at_the_start_do_not_match_dollar_topics(t, version):
     for _ in range(3):
         packet = reader.message()
         checks.that(packet.topic.startswith("$SYS/"), packet.topic)
-    t.silence(outsider, t.client("publisher", version), "plain")
+    publisher = t.client("publisher", version)
+    t.silence(outsider, publisher, "plain")
+    latecomer = t.client("latecomer", version)  # what is retained is matched elsewhere
+    latecomer.subscribe("#", "+/#", "+/+/+", "+/+/+/+", qos=1)
+    t.silence(latecomer, publisher, "plain")
 
 
 @case("promise 5", "MQTT-4.7.2-1")

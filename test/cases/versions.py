@@ -1,8 +1,9 @@
 """One session, several versions of the protocol: 3.1.1 and 5 are told apart at the edge alone."""
 
 import checks
+import mqtt_packet as mqtt
 from case import case
-from mqtt_packet import PUBCOMP, PUBLISH, PUBREC, PUBREL
+from mqtt_packet import CONNACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK
 
 PAIRS = {"first": (4, 5), "killed": (False, True)}
 
@@ -139,3 +140,35 @@ def every_byte_and_every_size_arrives_as_it_was_sent(t, qos):
         checks.equal("sizes", [len(payload) for payload in came],
                      [len(payload) for payload in payloads])
         checks.that(came == payloads, "a payload was changed")
+
+
+def dup(packet):
+    return bytes([packet[0] | 8]) + packet[1:]
+
+
+@case("MQTT 3.1 section 2.1", over={"version": (3, 4)})
+def mqtt_3_1_alone_sends_more_than_publish_with_dup(t, version):
+    t.start()
+    client = t.client("one", version, stored=True)
+    for packet, answer in ((mqtt.acknowledgement(PUBREL, 7), PUBCOMP),
+                           (mqtt.subscribe(version, 8, [("a", 1)]), SUBACK),
+                           (mqtt.unsubscribe(version, 9, ["a"]), UNSUBACK)):
+        client.send(packet)
+        client.expect(answer)
+        client.send(dup(packet))
+        if version == 3:
+            client.expect(answer)
+        else:
+            client.expect_close()  # [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
+            client = t.back("one", version)
+
+
+@case("MQTT-3.1.2-2", over={"name": (b"MQTT", b"MQIsdp"), "level": (0, 2, 99)})
+def a_level_that_is_not_known_gets_an_answer(t, name, level):
+    t.start()
+    body = len(name).to_bytes(2, "big") + name + bytes([level, 2, 0, 60]) + b"\x00\x01x"
+    wire = t.open(5 if (name, level) == (b"MQTT", 99) else 4)
+    wire.send(bytes([0x10, len(body)]) + body)
+    connack = wire.read_packet()
+    checks.equal("answer", (connack.kind, connack.reason), (CONNACK, 0x84 if wire.version == 5 else 1))
+    wire.expect_close()

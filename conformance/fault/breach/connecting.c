@@ -227,6 +227,38 @@ FAULT_HOOKS(keeps_open_after_refusal, .client = refuse_and_stay,
 
 /* ---- CONNACK ---- */
 
+static void refuse_large_maximum(struct link *link, struct passing *passing)
+{
+    enum { LARGEST_PACKET = 5 + 268435455 };
+    if (!is_5(link) || !is_first_connect(link, passing) ||
+        property_number(&passing->packet.properties, MAXIMUM_PACKET_SIZE, 0) <= LARGEST_PACKET)
+        return;
+    drop(passing);
+    link_close(link, 0x82);
+}
+
+FAULT_HOOKS(refuses_large_maximum, .client = refuse_large_maximum)
+
+/* The CONNACK is held back in `memory.queue` until a PUBLISH has passed. */
+static void hold_connack(struct link *link, struct passing *passing)
+{
+    if (!is(passing, CONNACK) || !passing->packet.session_present)
+        return;
+    queue_push(&link->memory.queue, passing_keep(link, passing));
+    drop(passing);
+}
+
+static void send_held_connack(struct link *link, const struct passing *passing)
+{
+    struct kept *kept = is(passing, PUBLISH) ? queue_pop(&link->memory.queue) : NULL;
+    if (!kept)
+        return;
+    link_to_client_bytes(link, kept->bytes, kept->size);
+    free(kept);
+}
+
+FAULT_HOOKS(waiting_before_connack, .server = hold_connack, .after_server = send_held_connack)
+
 static void drop_connack(struct link *link, struct passing *passing)
 {
     if (is(passing, CONNACK))

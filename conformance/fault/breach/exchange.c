@@ -199,14 +199,18 @@ static void close_at_unknown(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(closes_at_unknown_pubrel, .client = close_at_unknown)
 
+static bool is_below_sys(const struct packet *publish)
+{
+    return publish->topic.size > 5 && memcmp(publish->topic.data, "$SYS/", 5) == 0;
+}
+
 /* A PUBLISH that is refused keeps its identifier, noted in `memory.ids` of the session. */
 static void refuse_and_hold(struct link *link, struct passing *passing)
 {
     const struct packet *publish = &passing->packet;
     if (!is_5(link) || !is(passing, PUBLISH) || publish->qos != 2 || !link->session)
         return;
-    bool refused = publish->topic.size > 5 && memcmp(publish->topic.data, "$SYS/", 5) == 0;
-    if (!refused) {
+    if (!is_below_sys(publish)) {
         ignore_freed(link, passing, 2, false);
         return;
     }
@@ -217,6 +221,14 @@ static void refuse_and_hold(struct link *link, struct passing *passing)
 }
 
 FAULT_HOOKS(holds_id_after_error_pubrec, .client = refuse_and_hold)
+
+static void ignore_sys(struct link *link, struct passing *passing)
+{
+    if (is(passing, PUBLISH) && is_below_sys(&passing->packet))
+        drop(passing);
+}
+
+FAULT_HOOKS(silent_about_sys, .client = ignore_sys)
 
 static void claim_nobody(struct link *link, struct passing *passing)
 {
@@ -351,3 +363,29 @@ static void resend_acknowledged(struct link *link, const struct passing *passing
 }
 
 FAULT_HOOKS(resends_acknowledged, .client = keep_acknowledged, .after_server = resend_acknowledged)
+
+/* `memory` of the session: the identifiers, and the link on which the last PUBREC came. */
+static void note_received(struct link *link, struct passing *passing)
+{
+    if (!is(passing, PUBREC) || passing->packet.reason_code >= 0x80 || !link->session)
+        return;
+    id_set_add(&link->session->memory.ids, passing->packet.packet_id);
+    link->session->memory.number = link->number;
+}
+
+static void forget_received(struct link *link, struct passing *passing)
+{
+    struct session *session = link->session;
+    if (!session || session->memory.number == link->number ||
+        !id_set_has(&session->memory.ids, passing->packet.packet_id))
+        return;
+    if (is(passing, PUBLISH) && passing->packet.dup) {
+        swallow_from_server(link, passing);
+    } else if (is(passing, PUBREL)) {
+        drop(passing);
+        link_to_server(link,
+                       &(struct packet){.type = PUBCOMP, .packet_id = passing->packet.packet_id});
+    }
+}
+
+FAULT_HOOKS(forgets_received, .client = note_received, .server = forget_received)

@@ -347,6 +347,46 @@ static void clear_no_local(struct link *link, struct passing *passing)
 
 FAULT_HOOKS(ignores_no_local, .client = clear_no_local)
 
+static bool has_no_local(struct link *link, const struct passing *passing)
+{
+    struct subscription *at = NULL;
+    while ((at = session_match(link->session, passing->topic, at))) {
+        if (at->options & SUBSCRIBE_NO_LOCAL)
+            return true;
+    }
+    return false;
+}
+
+static bool is_own(const struct link *link, const struct passing *passing)
+{
+    return is(passing, PUBLISH) && link->session && passing->origin &&
+           passing->origin->publisher == link->session;
+}
+
+static void silence_own(struct link *link, struct passing *passing)
+{
+    if (is_5(link) && is_own(link, passing) && has_no_local(link, passing))
+        swallow_from_server(link, passing);
+}
+
+FAULT_HOOKS(no_local_silences_own, .server = silence_own)
+
+static void silence_all(struct link *link, struct passing *passing)
+{
+    if (is_5(link) && is(passing, PUBLISH) && link->session && has_no_local(link, passing))
+        swallow_from_server(link, passing);
+}
+
+FAULT_HOOKS(no_local_silences_all, .server = silence_all)
+
+static void withhold_own(struct link *link, struct passing *passing)
+{
+    if (is_own(link, passing))
+        swallow_from_server(link, passing);
+}
+
+FAULT_HOOKS(withholds_own_messages, .server = withhold_own)
+
 static void keep_no_local(struct link *link, struct passing *passing)
 {
     if (!is_5(link) || !is(passing, SUBSCRIBE) || !link->session)

@@ -1,0 +1,58 @@
+"""The dashboard, in a headless Chromium: what it shows and does, and what it does not let itself be
+made to do. HOLDFAST_SCREENSHOTS names a directory for what it looks like."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import checks
+from case import case
+from cases.administration import PORT, TOKEN, start
+from http_client import request
+
+CHECK = os.path.join(os.path.dirname(__file__), "..", "dashboard", "check.js")
+MODULES = os.path.join(os.path.dirname(__file__), "..", "node_modules")
+
+# As a client identifier, and as the page shows it.
+HOSTILE = {'<img src=x onerror=alert(1)>': '<img src=x onerror=alert(1)>',
+           '"><script>alert(2)</script>': '"><script>alert(2)</script>',
+           "a\u202eb\u0007": "a\\u{202e}b\\u{7}",
+           "javascript:alert(3)//%00": "javascript:alert(3)//%00"}
+
+
+@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+def the_dashboard_shows_what_there_is_and_runs_nothing_of_it(t):
+    if not os.path.isdir(os.path.join(MODULES, "playwright-core")):
+        t.skip("playwright-core is not installed: test/bootstrap")
+    start(t, tls=True, mqtt={"max_queued_messages": 3})
+    for name in HOSTILE:
+        t.client(name, keep_alive=0).subscribe("x/" + name.replace("#", "").replace("+", ""), qos=0)
+    t.client("pump-1", stored=True, keep_alive=0).subscribe("house/#", qos=1)
+    t.away("away", "a", qos=1)
+    publisher = t.client("publisher", keep_alive=0)
+    for _ in range(6):
+        publisher.publish("a", b"x", qos=1, reasons=(0x00, 0x97))
+    pictures = os.environ.get("HOLDFAST_SCREENSHOTS", t.directory)
+    hostile = json.dumps([{"visible": visible} for visible in HOSTILE.values()])
+    done = subprocess.run(["node", CHECK, f"http://{t.address}:{PORT}/", TOKEN, pictures], check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=150,
+                          env={**os.environ, "HOSTILE": hostile, "CHROMIUM": shutil.which("chromium")})
+    checks.that(done.stdout == "", done.stdout[-3000:])
+    checks.equal("status", done.returncode, 0)
+
+
+@case("issue 8")
+def the_page_needs_no_token_and_lets_nothing_in(t):
+    start(t)
+    for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
+        status, headers, text = request((t.address, PORT), path)
+        checks.equal(path, (status, headers["Content-Type"].split(";")[0]), (200, kind))
+        policy = headers["Content-Security-Policy"]
+        checks.that("default-src 'none'" in policy and "unsafe" not in policy, policy)
+        checks.that("frame-ancestors 'none'" in policy, policy)
+        checks.equal("sniffing", headers["X-Content-Type-Options"], "nosniff")
+        for outside in ("http://", "https://", "innerHTML", "eval("):
+            found = text.replace("http://www.w3.org/2000/svg", "")
+            checks.that(outside not in found, f"{path} has {outside}")
+        checks.equal("method", request((t.address, PORT), path, "POST", body="{}")[0], 405)

@@ -1,0 +1,275 @@
+#include "trace/record.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_MAX = 4096, SLOTS_MAX = 4096 };
+
+/* What numbers in the lines stand for. */
+struct said {
+    unsigned worker;
+    json_t *time; /* the object of the last line that told the time of steps */
+    json_t *rows[ROWS_MAX];
+    json_t *slots[SLOTS_MAX];
+};
+
+struct record_reader {
+    FILE *file;
+    uint64_t line;
+    char *text;
+    size_t capacity;
+    json_t *json;
+    bool whole;         /* the line had an end */
+    struct record held; /* read, and not given out yet */
+    bool has_held;
+    struct said said;
+};
+
+struct record_reader *record_open(const char *path)
+{
+    struct record_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return NULL;
+    reader->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (reader->file == NULL) {
+        free(reader);
+        return NULL;
+    }
+    return reader;
+}
+
+static void forget(struct said *said)
+{
+    json_decref(said->time);
+    for (unsigned i = 0; i < ROWS_MAX; i++)
+        json_decref(said->rows[i]);
+    for (unsigned i = 0; i < SLOTS_MAX; i++)
+        json_decref(said->slots[i]);
+    *said = (struct said){0};
+}
+
+void record_close(struct record_reader *reader)
+{
+    if (reader->file != stdin)
+        fclose(reader->file);
+    json_decref(reader->json);
+    forget(&reader->said);
+    free(reader->text);
+    free(reader);
+}
+
+__attribute__((format(printf, 2, 3))) static void wrong(struct record *record, const char *format,
+                                                        ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(record->wrong, sizeof record->wrong, format, arguments);
+    va_end(arguments);
+    record->kind = RECORD_WRONG;
+}
+
+static uint64_t number(const json_t *json, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(json, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+/* Finds the name that stands under `key`; false: it is none of these. */
+static bool find_name(struct record *record, const json_t *json, const char *key,
+                      const char *const *names, unsigned count, uint8_t *out)
+{
+    const char *name = json_string_value(json_object_get(json, key));
+    for (unsigned i = 0; name != NULL && i < count; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (uint8_t)i;
+            return true;
+        }
+    }
+    if (name == NULL)
+        wrong(record, "there is no \"%s\"", key);
+    else
+        wrong(record, "%s has no %s %s", record->machine->name, strcmp(key, "next") ? key : "state",
+              name);
+    return false;
+}
+
+static bool find_machine(struct record *record, const json_t *json)
+{
+    const char *name = json_string_value(json_object_get(json, "machine"));
+    for (unsigned i = 0; name != NULL && fsm_machines[i] != NULL; i++) {
+        if (strcmp(name, fsm_machines[i]->name) == 0) {
+            record->machine = fsm_machines[i];
+            return true;
+        }
+    }
+    wrong(record, name == NULL ? "there is no \"machine\"" : "there is no machine %s", name);
+    return false;
+}
+
+/* The row of the table: of the line itself, or of the one to which it refers. */
+static bool read_row(struct record *record, const json_t *json)
+{
+    if (!find_machine(record, json))
+        return false;
+    const struct fsm_machine *machine = record->machine;
+    record->actions = json_object_get(json, "actions");
+    record->statements = json_object_get(json, "statements");
+    return find_name(record, json, "state", machine->state_names, machine->state_count,
+                     &record->state) &&
+           find_name(record, json, "event", machine->event_names, machine->event_count,
+                     &record->event) &&
+           find_name(record, json, "next", machine->state_names, machine->state_count,
+                     &record->next);
+}
+
+static void read_session(struct record *record, const json_t *json)
+{
+    record->session = json_string_value(json_object_get(json, "session"));
+    record->incarnation = number(json, "incarnation");
+}
+
+/* A line that says everything itself, as `trace show` prints it. */
+static void read_long_step(struct record *record, const json_t *json)
+{
+    if (!read_row(record, json))
+        return;
+    read_session(record, json);
+    record->lsn = number(json, "lsn");
+    record->instance = (uint32_t)number(
+        json, fsm_is_of_connection(record->machine) ? "connection" : "packet_identifier");
+    if (!json_is_array(record->actions) || !json_is_array(record->statements) ||
+        record->session == NULL || !json_is_integer(json_object_get(json, "worker")))
+        wrong(record, "\"session\", \"worker\", \"actions\" or \"statements\" is missing");
+}
+
+static void keep(json_t **place, json_t *json)
+{
+    json_decref(*place);
+    *place = json_incref(json);
+}
+
+/* Takes in a line to which later ones refer; false: it is another. */
+static bool read_said(struct said *said, json_t *json)
+{
+    uint64_t row = number(json, "row"), slot = number(json, "slot");
+    if (json_object_get(json, "row") != NULL && row < ROWS_MAX) {
+        keep(&said->rows[row], json);
+    } else if (json_object_get(json, "slot") != NULL && slot < SLOTS_MAX) {
+        keep(&said->slots[slot], json);
+    } else if (json_object_get(json, "time") != NULL && json_object_get(json, "worker") != NULL &&
+               json_object_size(json) == 2) {
+        keep(&said->time, json);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* [row, slot, instance, log sequence number] */
+static void read_short_step(struct record *record, const struct said *said, const json_t *json)
+{
+    uint64_t numbers[4] = {0};
+    for (size_t i = 0; i < json_array_size(json) && i < 4; i++) {
+        json_int_t value = json_integer_value(json_array_get(json, i));
+        numbers[i] = value > 0 ? (uint64_t)value : 0;
+    }
+    record->kind = RECORD_STEP;
+    if (said->time == NULL || numbers[0] >= ROWS_MAX || said->rows[numbers[0]] == NULL ||
+        numbers[1] >= SLOTS_MAX || said->slots[numbers[1]] == NULL) {
+        wrong(record, "no line before it says its time, its row and its session");
+        return;
+    }
+    record->time = json_string_value(json_object_get(said->time, "time"));
+    record->worker = (unsigned)number(said->time, "worker");
+    if (!read_row(record, said->rows[numbers[0]]))
+        return;
+    read_session(record, said->slots[numbers[1]]);
+    record->instance = (uint32_t)numbers[2];
+    record->lsn = numbers[3];
+    if (!json_is_array(record->actions) || !json_is_array(record->statements) ||
+        record->session == NULL)
+        wrong(record, "\"session\", \"actions\" or \"statements\" is missing before it");
+}
+
+static void read_object(struct record *record, const json_t *json)
+{
+    record->time = json_string_value(json_object_get(json, "time"));
+    record->worker = (unsigned)number(json, "worker");
+    if (json_object_get(json, "start") != NULL) {
+        record->kind = RECORD_START;
+        record->start = json_string_value(json_object_get(json, "start"));
+        record->workers = (unsigned)number(json, "workers");
+        record->boot = (uint32_t)number(json, "boot");
+    } else if (json_object_get(json, "lost") != NULL) {
+        record->kind = RECORD_LOST;
+        record->lost = number(json, "lost");
+    } else {
+        record->kind = RECORD_STEP;
+        read_long_step(record, json);
+    }
+}
+
+/* Reads a line that is not empty; false: there is none any more. */
+static bool next_line(struct record_reader *reader, struct record *out)
+{
+    ssize_t size;
+    *out = (struct record){.kind = RECORD_END};
+    do {
+        size = getline(&reader->text, &reader->capacity, reader->file);
+        reader->line++;
+    } while (size == 1 && reader->text[0] == '\n');
+    json_decref(reader->json);
+    reader->json = NULL;
+    if (size < 0)
+        return false;
+    out->line = reader->line;
+    reader->whole = reader->text[size - 1] == '\n';
+    json_error_t error;
+    reader->json = json_loadb(reader->text, (size_t)size, JSON_REJECT_DUPLICATES, &error);
+    if (reader->json == NULL)
+        wrong(out, "no JSON: %.200s", error.text);
+    return true;
+}
+
+static void read_line(struct record_reader *reader, struct record *out)
+{
+    while (next_line(reader, out) && out->kind != RECORD_WRONG) {
+        if (json_is_array(reader->json)) {
+            read_short_step(out, &reader->said, reader->json);
+            return;
+        }
+        if (!json_is_object(reader->json)) {
+            wrong(out, "neither an object nor an array");
+            return;
+        }
+        if (!read_said(&reader->said, reader->json)) {
+            read_object(out, reader->json);
+            return;
+        }
+    }
+}
+
+/* A line that was not written to its end is followed by one that says so: a start, a loss, or the
+ * end of the file. */
+void record_next(struct record_reader *reader, struct record *out)
+{
+    if (reader->has_held) {
+        *out = reader->held;
+        reader->has_held = false;
+        return;
+    }
+    read_line(reader, out);
+    if (out->kind != RECORD_WRONG || reader->json != NULL)
+        return;
+    struct record torn = *out;
+    bool whole = reader->whole;
+    read_line(reader, out);
+    if ((out->kind == RECORD_END && !whole) || out->kind == RECORD_START ||
+        out->kind == RECORD_LOST)
+        return;
+    reader->held = *out;
+    reader->has_held = true;
+    *out = torn;
+}
