@@ -40,11 +40,11 @@ async function call(method, path, parameters) {
   else if (parameters)
     url += "?" + new URLSearchParams(parameters);
   const response = await fetch(url, options);
+  const text = await response.text(); // to its end, or the browser holds the connection
   if (response.status === 401) {
     leave("This token is not taken.");
     throw new Error("This token is not taken."); // several ask at once: each says the same
   }
-  const text = await response.text();
   if (!(response.headers.get("Content-Type") || "").startsWith("application/json"))
     throw new Error(text.trim() || "status " + response.status);
   const answer = JSON.parse(text);

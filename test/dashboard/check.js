@@ -55,8 +55,11 @@ function watch(page) {
 async function wrongToken(browser) {
   const page = await browser.newPage();
   watch(page);
+  const refused = Promise.all(["stats", "listeners"].map((name) =>
+    page.waitForResponse((response) => response.url().endsWith("/" + name) && response.status() === 401)));
   await offer(page, "x".repeat(20), page.locator("#state.bad").filter({ hasText: "This token is not taken." }));
-  await page.waitForLoadState("networkidle");
+  await (await refused).reduce((before, response) => before.then(() => response.finished()), Promise.resolve());
+  await page.evaluate(() => new Promise((seen) => setTimeout(seen))); // the page has taken the last answer in
   check(await page.locator("#state").textContent() === "This token is not taken.",
         "without a token it says: " + await page.locator("#state").textContent());
   check(await page.locator("#board").isHidden(), "the board is there without a token");
