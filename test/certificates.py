@@ -47,6 +47,16 @@ class Authority:
                           (f"subjectAltName=IP:{address},DNS:localhost",
                            "extendedKeyUsage=serverAuth"))
 
+    def by_name(self, directory, address, *names):
+        """A directory for sni_directory: NAME.pem and NAME.key of each."""
+        path = os.path.join(directory, "names")
+        os.mkdir(path)
+        for name in names:
+            certificate, key = self.server(directory, address, name)
+            os.rename(certificate, os.path.join(path, f"{name}.pem"))
+            os.rename(key, os.path.join(path, f"{name}.key"))
+        return path
+
     def client(self, directory, name, usage="clientAuth", names=""):
         """`names` are alternative ones, as openssl writes them: "URI:urn:a,DNS:a.example"."""
         return self._sign(directory, name, name, (f"extendedKeyUsage={usage}",

@@ -1,5 +1,5 @@
 /* What the system answers to calls that a broker has no use for: preloaded into one, it makes them
- * on the thread that gets SIGUSR1, and adds a line "NAME ERRNO" for each to the file that
+ * on the thread that gets SIGUSR1, and writes a line "NAME ERRNO" for each into the FIFO that
  * HOLDFAST_TEST_CALLS names. Their arguments are such that none has an effect where it is let
  * through. See cases/sandbox.py. */
 #define _GNU_SOURCE
@@ -56,7 +56,7 @@ static long make_executable(void)
 static void try_all(int signal)
 {
     (void)signal;
-    int fd = open(getenv("HOLDFAST_TEST_CALLS"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int fd = open(getenv("HOLDFAST_TEST_CALLS"), O_WRONLY | O_CLOEXEC);
     note(fd, "execve", syscall(SYS_execve, NULL, NULL, NULL));
     note(fd, "execveat", syscall(SYS_execveat, -1, NULL, NULL, NULL, 0));
     note(fd, "clone", clone_process());

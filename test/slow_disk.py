@@ -9,22 +9,22 @@
     publisher.expect(PUBACK)
 """
 
+import fcntl
 import os
-import time
 
-from mqtt_wire import DEADLINE_S
+from fifo import Fifo
 from preload import NEEDS, preloaded  # noqa: F401
-
-POLL_S = 0.001
 
 
 class SlowDisk:
     def __init__(self, t, **config):
         """Starts the broker. What nobody waits for starts no flush of its own."""
         t.holdfast_only("what waits for its disk")
-        self.t, self.held = t, os.path.join(t.directory, "held")
+        self.t, held = t, os.path.join(t.directory, "held")
+        self.lock = open(held, "wb")
+        self.waiting = Fifo(held + ".waiting")
         config["sqlite"] = {"flush_interval": 3600000, **config.get("sqlite", {})}
-        with preloaded(t.directory, "slow_disk.c", HOLDFAST_TEST_DISK=self.held):
+        with preloaded(t.directory, "slow_disk.c", HOLDFAST_TEST_DISK=held):
             t.start(**config)
         self.probes = 0
 
@@ -32,18 +32,12 @@ class SlowDisk:
         """First a stored session is made: its CONNACK waits for the disk, and so for all before."""
         self.probes += 1
         self.t.client(f"probe-{self.probes}", stored=True)
-        with open(self.held, "wb"):
-            pass
+        fcntl.lockf(self.lock, fcntl.LOCK_EX)
 
     def wait_for_sync(self):
         """Until the broker waits for the disk."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not os.path.exists(self.held + ".waiting"):
-            if time.monotonic() > deadline:
-                raise AssertionError("the broker has not asked the disk for anything")
-            time.sleep(POLL_S)
+        self.waiting.await_bytes("the broker has not asked the disk for anything")
 
     def release(self):
-        if os.path.exists(self.held + ".waiting"):
-            os.unlink(self.held + ".waiting")
-        os.unlink(self.held)
+        self.waiting.read()
+        fcntl.lockf(self.lock, fcntl.LOCK_UN)

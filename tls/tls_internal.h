@@ -89,6 +89,8 @@ const char *tls_reason(int code);
 const char *tls_alert_name(int code);
 /* Any error of wolfSSL in words, with its number. Returns `out`. */
 const char *tls_error_words(int code, char *out, size_t capacity);
+/* A time as it is said in the log, to the minute. */
+const char *tls_time_text(int64_t time_s, char *out, size_t capacity);
 
 enum tls_key_trial {
     TLS_KEY_FITS,

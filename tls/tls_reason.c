@@ -1,7 +1,8 @@
-/* wolfSSL's numbers in an operator's words. */
+/* What TLS says, in an operator's words. */
 #include "tls/tls_internal.h"
 
 #include <stdio.h>
+#include <time.h>
 
 struct reason {
     int code;
@@ -99,5 +100,14 @@ const char *tls_error_words(int code, char *out, size_t capacity)
     if (reason == NULL)
         reason = wolfSSL_ERR_reason_error_string((unsigned long)code);
     snprintf(out, capacity, "%s (%d)", reason != NULL ? reason : "unknown error", code);
+    return out;
+}
+
+const char *tls_time_text(int64_t time_s, char *out, size_t capacity)
+{
+    struct tm tm;
+    time_t time = (time_t)time_s;
+    if (gmtime_r(&time, &tm) == NULL || strftime(out, capacity, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+        snprintf(out, capacity, "%lld", (long long)time_s);
     return out;
 }

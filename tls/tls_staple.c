@@ -29,15 +29,6 @@ static enum stage stage_at(const struct tls_staple *staple, int64_t now_s)
     return left_s < (times->next_update_s - times->this_update_s) / 4 ? STAGE_LATE : STAGE_FRESH;
 }
 
-static const char *time_text(int64_t time_s, char *out, size_t capacity)
-{
-    struct tm tm;
-    time_t time = (time_t)time_s;
-    if (gmtime_r(&time, &tm) == NULL || strftime(out, capacity, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-        snprintf(out, capacity, "%lld", (long long)time_s);
-    return out;
-}
-
 void tls_staple_tell(struct tls_staple *staple, int64_t now_s)
 {
     char until[40];
@@ -45,7 +36,7 @@ void tls_staple_tell(struct tls_staple *staple, int64_t now_s)
     int told = atomic_load_explicit(&staple->told, memory_order_relaxed);
     if (stage <= told || !atomic_compare_exchange_strong(&staple->told, &told, stage))
         return;
-    time_text(staple->times.next_update_s, until, sizeof until);
+    tls_time_text(staple->times.next_update_s, until, sizeof until);
     if (stage == STAGE_EXPIRED)
         log_line(LOG_ERROR,
                  "%s: the OCSP response has expired on %s: clients get none until there is "
@@ -113,10 +104,10 @@ static enum status check(struct tls_making *making, struct bytes der)
         log_line(LOG_WARNING,
                  "%s: the OCSP response is good from %s on, or this machine's clock is wrong: "
                  "clients get none until then",
-                 path, time_text(staple->times.this_update_s, time_word, sizeof time_word));
+                 path, tls_time_text(staple->times.this_update_s, time_word, sizeof time_word));
     if (stage_at(staple, now_s) == STAGE_FRESH)
         log_line(LOG_INFO, "%s: OCSP response, good until %s", path,
-                 time_text(staple->times.next_update_s, time_word, sizeof time_word));
+                 tls_time_text(staple->times.next_update_s, time_word, sizeof time_word));
     tls_staple_tell(staple, now_s);
     return STATUS_OK;
 }

@@ -19,15 +19,6 @@ struct trust {
 
 /* ---- Revocation lists ---- */
 
-static const char *time_text(int64_t time_s, char *out, size_t capacity)
-{
-    struct tm tm;
-    time_t time = (time_t)time_s;
-    if (gmtime_r(&time, &tm) == NULL || strftime(out, capacity, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-        snprintf(out, capacity, "%lld", (long long)time_s);
-    return out;
-}
-
 static void tell_list(const char *path, const struct revocation_summary *summary, bool expired,
                       int verified)
 {
@@ -35,7 +26,7 @@ static void tell_list(const char *path, const struct revocation_summary *summary
     char until[40];
     char words[160];
     identity_name_text(summary->issuer, name, sizeof name);
-    time_text(summary->next_update_s, until, sizeof until);
+    tls_time_text(summary->next_update_s, until, sizeof until);
     if (expired)
         log_line(LOG_WARNING,
                  "%s: the revocation list of '%s' has expired on %s: it is not known any more what "

@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+from contextlib import contextmanager
 
 import checks
 import preload
@@ -207,17 +208,36 @@ def data_bytes(t):
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData"))
 
 
-@case("issue: memory", "promise 5", timeout=120)
-def a_broker_without_memory_refuses_and_heals(t):
-    """With a limit of the system's on the running broker."""
+def start_one_worker(t):
     t.holdfast_only("how it goes on without memory")
     if t.sanitized:
         t.skip("a sanitizer has an allocator of its own")
     t.start(workers=1, mqtt={"sys_interval": 0})
-    other = t.client("other")
-    other.subscribe("other", qos=0)
-    hard = resource.prlimit(t.broker.process.pid, resource.RLIMIT_DATA)[1]
-    resource.prlimit(t.broker.process.pid, resource.RLIMIT_DATA, (data_bytes(t) + ROOM, hard))
+
+
+@contextmanager
+def memory_left(t, room):
+    """The system gives the running broker so many bytes more, and no others."""
+    pid = t.broker.process.pid
+    hard = resource.prlimit(pid, resource.RLIMIT_DATA)[1]
+    resource.prlimit(pid, resource.RLIMIT_DATA, (data_bytes(t) + room, hard))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_DATA, (hard, hard))
+
+
+def retry(t, client_id):
+    try:
+        return t.client(client_id)
+    except (Closed, ConnectionError):
+        return None
+    except AssertionError as error:
+        if not refuses(str(error)):
+            raise
+        return None
+
+
+def publish_until_refused(t):
+    """How many of 100 KB were kept before it refused twenty."""
     kept = refused = 0
     while refused < 20:
         client = t.client(f"publisher-{kept}") if refused == 0 else retry(t, "publisher")
@@ -231,10 +251,19 @@ def a_broker_without_memory_refuses_and_heals(t):
             kept, refused = kept + (reason < 0x80), refused + (reason >= 0x80)
         refused += client is None
     checks.that(kept > 50, f"only {kept} were taken")
-    other.publish("other", b"QoS 0 goes on")
-    other.message(topic="other")
-    checks.that("out of memory" in t.broker.log(), "the log does not say why")
-    resource.prlimit(t.broker.process.pid, resource.RLIMIT_DATA, (hard, hard))
+    return kept
+
+
+@case("issue: memory", "promise 5", timeout=120)
+def a_broker_without_memory_refuses_and_heals(t):
+    start_one_worker(t)
+    other = t.client("other")
+    other.subscribe("other", qos=0)
+    with memory_left(t, ROOM):
+        kept = publish_until_refused(t)
+        other.publish("other", b"QoS 0 goes on")
+        other.message(topic="other")
+        checks.that("out of memory" in t.broker.log(), "the log does not say why")
     t.client("later").publish("kept/last", b"value", 1, retain=True)
     t.broker.kill_and_restart()
     reader = t.client("reader")
@@ -247,30 +276,13 @@ def a_broker_without_memory_refuses_and_heals(t):
 @case("issue: memory", "promise 5", timeout=120)
 def a_thread_that_wakes_first_without_memory_goes_on(t):
     """The threads that copy the log and that answer commands have done nothing yet when it is gone."""
-    t.holdfast_only("its threads")
-    if t.sanitized:
-        t.skip("a sanitizer has an allocator of its own")
-    t.start(workers=1, mqtt={"sys_interval": 0})
+    start_one_worker(t)
     client = t.client("c")
     client.publish("kept", b"." * 4000, 1, retain=True)
-    pid = t.broker.process.pid
-    hard = resource.prlimit(pid, resource.RLIMIT_DATA)[1]
-    resource.prlimit(pid, resource.RLIMIT_DATA, (data_bytes(t) + MEGABYTE, hard))
-    for number in range(1500):  # the log grows by several pages with each, and memory by nothing
-        client.publish("kept", b"%04000d" % number, 1, retain=True)
-    resource.prlimit(pid, resource.RLIMIT_DATA, (hard, hard))
+    with memory_left(t, MEGABYTE):
+        for number in range(1500):  # the log grows by several pages with each, and memory by nothing
+            client.publish("kept", b"%04000d" % number, 1, retain=True)
     t.broker.kill_and_restart()
     reader = t.client("reader")
     reader.subscribe("kept", qos=1)
     reader.message(payload=b"%04000d" % 1499)
-
-
-def retry(t, client_id):
-    try:
-        return t.client(client_id)
-    except (Closed, ConnectionError):
-        return None
-    except AssertionError as error:
-        if not refuses(str(error)):
-            raise
-        return None

@@ -6,11 +6,10 @@ import os
 import pwd
 import resource
 import signal
-import time
 
 import checks
 from case import case
-from mqtt_wire import DEADLINE_S
+from fifo import Fifo
 from preload import NEEDS, preloaded
 
 FILTERED = "2"  # in /proc/PID/status
@@ -42,10 +41,10 @@ def signal_thread(broker, thread):
 
 
 def start(t, sandbox, **environment):
-    """A broker that makes forbidden calls when a thread gets SIGUSR1, and their file."""
+    """A broker that makes forbidden calls when a thread gets SIGUSR1, and where it tells of them."""
     only_here(t)
-    calls = os.path.join(t.directory, "calls")
-    with preloaded(t.directory, "forbidden_calls.c", HOLDFAST_TEST_CALLS=calls, **environment):
+    calls = Fifo(os.path.join(t.directory, "calls"))
+    with preloaded(t.directory, "forbidden_calls.c", HOLDFAST_TEST_CALLS=calls.path, **environment):
         t.start(broker={"sandbox": sandbox, "workers": 2})
     t.await_line("ready")
     return calls
@@ -53,16 +52,8 @@ def start(t, sandbox, **environment):
 
 def answers(calls):
     """Name and errno of each call of one thread, once all are made."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        if os.path.exists(calls):
-            with open(calls, encoding="ascii") as file:
-                lines = [line.split() for line in file]
-            if lines and lines[-1] == ["end", "0"]:
-                os.unlink(calls)
-                return {name: int(number) for name, number in lines[:-1]}
-        checks.that(time.monotonic() < deadline, "the calls were not made")
-        time.sleep(0.01)
+    lines = calls.read_to(b"end 0\n", "the calls were not made").decode("ascii").splitlines()
+    return {name: int(number) for name, number in map(str.split, lines[:-1])}
 
 
 @case("issue: safety of the process", needs=NEEDS)

@@ -74,12 +74,7 @@ def who_asks_may_resume_his_session(t):
 @case("issue: tls", over=VERSIONS, timeout=60)
 def a_response_with_a_chain_and_by_name_is_that_certificates(t, tls):
     """Each certificate of the listener has a response of its own, or none."""
-    names = os.path.join(t.directory, "names")
-    os.mkdir(names)
-    for name in ("with.example", "without.example"):
-        certificate, key = t.authority.server(t.directory, t.address, name)
-        os.rename(certificate, os.path.join(names, f"{name}.pem"))
-        os.rename(key, os.path.join(names, f"{name}.key"))
+    names = t.authority.by_name(t.directory, t.address, "with.example", "without.example")
     own = os.path.join(names, "with.example.pem")
     t.authority.ocsp_response(own, os.path.join(names, "with.example.ocsp"), 4)
     with open(own, "a", encoding="ascii") as file, \

@@ -415,12 +415,7 @@ def a_ticket_lets_in_for_as_long_as_the_option_says(t, tls):
 @case("issue: tls", over={"web": (False, True)})
 def the_certificate_is_chosen_by_name_and_protocols_by_alpn(t, web):
     t.holdfast_only("sni_directory")
-    names = os.path.join(t.directory, "names")
-    os.mkdir(names)
-    for name in ("one.example", "two.example"):
-        certificate, key = t.authority.server(t.directory, t.address, name)
-        os.rename(certificate, os.path.join(names, f"{name}.pem"))
-        os.rename(key, os.path.join(names, f"{name}.key"))
+    names = t.authority.by_name(t.directory, t.address, "one.example", "two.example")
     config = t.config(tls=True, web=True)
     broker = t.new_broker(tls=True, web=True)
     for listener in ("tls", "wss"):
