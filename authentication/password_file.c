@@ -26,17 +26,10 @@ struct password_file {
 
 const char password_file_decoys[] = "#decoys:";
 
-static int compare_names(struct bytes a, struct bytes b)
-{
-    size_t shorter = a.size < b.size ? a.size : b.size;
-    int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int compare_entries(const void *a, const void *b)
 {
     const struct entry *one = a, *other = b;
-    int order = compare_names(one->user_name, other->user_name);
+    int order = bytes_compare(one->user_name, other->user_name);
     return order != 0 ? order : (one->line > other->line) - (one->line < other->line);
 }
 
@@ -198,7 +191,7 @@ const char *password_file_find(const struct password_file *file, struct bytes us
     size_t low = 0, high = file->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare_names(user_name, file->entries[middle].user_name);
+        int order = bytes_compare(user_name, file->entries[middle].user_name);
         if (order == 0)
             return file->entries[middle].hash;
         if (order < 0)

@@ -39,6 +39,16 @@ static void ranges_are_equal_by_size_and_content(void **state)
     assert_false(bytes_equal(bytes_of("\0\1", 2), bytes_of("\0\2", 2)));
 }
 
+static void ranges_are_ordered_by_their_bytes_and_then_by_size(void **state)
+{
+    assert_true(bytes_compare(bytes_of("", 0), bytes_of(NULL, 0)) == 0);
+    assert_true(bytes_compare(bytes_of("ab", 2), bytes_of("ab", 2)) == 0);
+    assert_true(bytes_compare(bytes_of("", 0), bytes_of("\0", 1)) < 0);
+    assert_true(bytes_compare(bytes_of("ab", 2), bytes_of("a", 1)) > 0);
+    assert_true(bytes_compare(bytes_of("b", 1), bytes_of("ab", 2)) > 0);
+    assert_true(bytes_compare(bytes_of("a\x7f", 2), bytes_of("a\x80", 2)) < 0);
+}
+
 static void putting_bytes_moves_on_by_their_number(void **state)
 {
     uint8_t out[4] = {9, 9, 9, 9};
@@ -128,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_big_endian),
         cmocka_unit_test(ranges_are_equal_by_size_and_content),
+        cmocka_unit_test(ranges_are_ordered_by_their_bytes_and_then_by_size),
         cmocka_unit_test(putting_bytes_moves_on_by_their_number),
         cmocka_unit_test(a_buffer_holds_what_was_appended_and_not_consumed),
         cmocka_unit_test(reserved_room_is_there_and_holds_nothing),

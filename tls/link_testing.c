@@ -9,6 +9,17 @@
 
 #include "tls/certificates_testing.h"
 
+int link_set_up(void **state)
+{
+    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
+}
+
+int link_tear_down(void **state)
+{
+    tls_fini();
+    return certificates_remove(state);
+}
+
 struct tls_options link_options(enum tls_client_certificate mode)
 {
     return (struct tls_options){

@@ -5,6 +5,10 @@
 
 #include "tls/tls_internal.h"
 
+/* The TLS library and the certificates, for cmocka's group setup and teardown. */
+int link_set_up(void **state);
+int link_tear_down(void **state);
+
 struct link_client {
     const char *certificate; /* names in the certificates' directory; NULL: none */
     const char *key;

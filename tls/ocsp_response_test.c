@@ -116,17 +116,6 @@ static void a_context_takes_good_ones_alone(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    tls_fini();
-    return certificates_remove(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,5 +124,5 @@ int main(void)
         cmocka_unit_test(a_cut_response_is_refused_and_never_read_beyond),
         cmocka_unit_test(a_context_takes_good_ones_alone),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, link_set_up, link_tear_down);
 }

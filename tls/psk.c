@@ -101,17 +101,10 @@ static enum status take_lines(struct psk_table *table, const char *path, char *e
 
 /* ---- The table ---- */
 
-static int compare_names(struct bytes a, struct bytes b)
-{
-    size_t shorter = a.size < b.size ? a.size : b.size;
-    int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int compare_entries(const void *a, const void *b)
 {
     const struct entry *one = a, *other = b;
-    int order = compare_names(one->key.identity, other->key.identity);
+    int order = bytes_compare(one->key.identity, other->key.identity);
     return order != 0 ? order : (one->line > other->line) - (one->line < other->line);
 }
 
@@ -207,7 +200,7 @@ const struct psk_key *psk_find(const struct psk_table *table, struct bytes ident
     size_t low = 0, high = table->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare_names(identity, table->entries[middle].key.identity);
+        int order = bytes_compare(identity, table->entries[middle].key.identity);
         if (order == 0)
             return &table->entries[middle].key;
         if (order < 0)

@@ -257,18 +257,6 @@ static void whose_key_is_gone_or_another_one_is_not_welcome(void **state)
     tls_context_free(context);
 }
 
-static int set_up(void **state)
-{
-    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    int result = certificates_remove(state);
-    tls_fini();
-    return result;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,5 +271,5 @@ int main(void)
         cmocka_unit_test(an_exchange_without_ephemeral_keys_is_refused),
         cmocka_unit_test(whose_key_is_gone_or_another_one_is_not_welcome),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, link_set_up, link_tear_down);
 }

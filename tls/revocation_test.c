@@ -253,17 +253,6 @@ static void times_are_read_as_the_standard_has_them(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    tls_fini();
-    return certificates_remove(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,5 +267,5 @@ int main(void)
         cmocka_unit_test(an_authority_that_another_peer_has_shown_is_not_remembered),
         cmocka_unit_test(times_are_read_as_the_standard_has_them),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, link_set_up, link_tear_down);
 }

@@ -416,17 +416,6 @@ static void there_is_no_renegotiation_no_compression_and_no_early_data(void **st
     tls_context_free(context);
 }
 
-static int set_up(void **state)
-{
-    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    tls_fini();
-    return certificates_remove(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,5 +430,5 @@ int main(void)
         cmocka_unit_test(groups_are_those_of_the_list),
         cmocka_unit_test(there_is_no_renegotiation_no_compression_and_no_early_data),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, link_set_up, link_tear_down);
 }

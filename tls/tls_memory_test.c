@@ -89,17 +89,11 @@ static void an_idle_session_is_small(void **state)
 static int set_up(void **state)
 {
     wolfSSL_SetAllocators(counted_malloc, counted_free, counted_realloc);
-    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    tls_fini();
-    return certificates_remove(state);
+    return link_set_up(state);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(an_idle_session_is_small)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, link_tear_down);
 }

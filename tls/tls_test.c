@@ -659,17 +659,6 @@ static void a_file_without_permission_is_named(void **state)
     assert_int_equal(chmod(options.key, 0600), 0);
 }
 
-static int set_up(void **state)
-{
-    return tls_init() == STATUS_OK ? certificates_make(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    tls_fini();
-    return certificates_remove(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -699,5 +688,5 @@ int main(void)
         cmocka_unit_test(a_certificate_that_is_not_for_servers_is_only_warned_about),
         cmocka_unit_test(a_file_without_permission_is_named),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, link_set_up, link_tear_down);
 }
