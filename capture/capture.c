@@ -22,6 +22,7 @@ enum { BUCKETS = 4096 };
 struct capture {
     struct connection *buckets[BUCKETS];
     unsigned count;
+    struct room room;
     const char *name;
     FILE *out;
     struct capture_result *result;
@@ -58,8 +59,12 @@ static void forget(struct capture *capture, struct connection **at)
     struct connection *connection = *at;
     struct judgement judgement = judge_say(connection->judge);
     capture->result->packets += judgement.packets;
-    capture->result->not_whole += connection->broken;
-    if (connection->broken || judgement.result == JUDGE_LEFT_OFF)
+    if (connection->broken)
+        capture->result->not_whole++;
+    else if (judgement.result == JUDGE_NO_ROOM)
+        capture->result->no_room++;
+    if (connection->broken || judgement.result == JUDGE_LEFT_OFF ||
+        judgement.result == JUDGE_NO_ROOM)
         capture->result->left_off++;
     *at = connection->next;
     stream_fini(&connection->from_client);
@@ -69,21 +74,27 @@ static void forget(struct capture *capture, struct connection **at)
     capture->count--;
 }
 
+/* NULL: there is no room. */
+static struct connection *new_connection(struct capture *capture)
+{
+    struct connection *connection =
+        capture->count < CAPTURE_CONNECTIONS_MAX ? calloc(1, sizeof *connection) : NULL;
+    if (connection == NULL || (connection->judge = judge_new(&capture->room)) == NULL) {
+        free(connection);
+        return NULL;
+    }
+    return connection;
+}
+
 static void begin(struct capture *capture, struct connection **at, const struct segment *syn)
 {
-    struct connection *connection;
     if (*at != NULL)
         forget(capture, at); /* the same ports again */
     capture->result->connections++;
-    if (capture->count == CAPTURE_CONNECTIONS_MAX ||
-        (connection = calloc(1, sizeof *connection)) == NULL) {
+    struct connection *connection = new_connection(capture);
+    if (connection == NULL) {
         capture->result->left_off++;
-        return;
-    }
-    connection->judge = judge_new();
-    if (connection->judge == NULL) {
-        free(connection);
-        capture->result->left_off++;
+        capture->result->no_room++;
         return;
     }
     connection->client = syn->from;
@@ -91,7 +102,7 @@ static void begin(struct capture *capture, struct connection **at, const struct 
     connection->next = *at;
     *at = connection;
     capture->count++;
-    stream_begin(&connection->from_client, syn->sequence);
+    stream_begin(&connection->from_client, syn->sequence, &capture->room);
 }
 
 /* ---- Segments ---- */
@@ -146,12 +157,16 @@ static void feed(struct capture *capture, struct connection *connection,
     if (knows_more(other, segment))
         connection->broken = true; /* what it answers may be what is missing */
     else if (segment->syn)
-        stream_begin(stream, segment->sequence);
+        stream_begin(stream, segment->sequence, &capture->room);
     else if (segment->payload.size > 0 || segment->cut)
         connection->broken =
             !stream->begun || segment->cut ||
             !stream_feed(stream, segment->sequence, segment->payload,
                          from_server ? pass_server : pass_client, connection->judge);
+    if (connection->broken) {
+        stream_fini(&connection->from_client);
+        stream_fini(&connection->from_server);
+    }
     say(capture, connection);
 }
 
@@ -170,7 +185,8 @@ static void take(struct capture *capture, const struct segment *segment)
         forget(capture, at);
 }
 
-void capture_check(FILE *file, const char *name, FILE *out, struct capture_result *result)
+void capture_check(FILE *file, const char *name, size_t memory, FILE *out,
+                   struct capture_result *result)
 {
     struct pcap_reader *reader = pcap_new(file);
     struct capture *capture = calloc(1, sizeof *capture);
@@ -179,6 +195,7 @@ void capture_check(FILE *file, const char *name, FILE *out, struct capture_resul
     *result = (struct capture_result){0};
     if (reader == NULL || capture == NULL)
         abort();
+    capture->room.left = memory;
     capture->name = name;
     capture->out = out;
     capture->result = result;

@@ -108,7 +108,7 @@ static void sends(struct made *made, unsigned from, const void *payload, size_t 
 
 static char said[4096];
 
-static struct capture_result check(const void *data, size_t size)
+static struct capture_result check_within(size_t memory, const void *data, size_t size)
 {
     struct capture_result result;
     FILE *file = fmemopen((void *)(uintptr_t)data, size > 0 ? size : 1, "r");
@@ -117,10 +117,15 @@ static struct capture_result check(const void *data, size_t size)
     assert_true(file != NULL && out != NULL);
     if (size == 0)
         fgetc(file);
-    capture_check(file, "file", out, &result);
+    capture_check(file, "file", memory, out, &result);
     fclose(out);
     fclose(file);
     return result;
+}
+
+static struct capture_result check(const void *data, size_t size)
+{
+    return check_within(CAPTURE_MEMORY, data, size);
 }
 
 static void allowed(const struct made *made, unsigned packets)
@@ -345,6 +350,74 @@ static void a_client_that_breaks_the_protocol_is_not_the_servers_fault(void **st
     assert_int_equal(result.not_whole, 0);
 }
 
+/* A PUBLISH at QoS 1 under each of so many Packet Identifiers, far from one another. */
+static void spread(struct made *made, unsigned count)
+{
+    connected(made);
+    for (unsigned i = 1; i <= count; i++) {
+        uint8_t publish[] = "\x32\6\0\1a\0\0";
+        be16(publish + 5, i * 256);
+        sends(made, CLIENT, publish, 8);
+    }
+}
+
+static void a_capture_takes_no_more_memory_than_it_is_given(void **state)
+{
+    static struct made made;
+    spread(&made, 100);
+    struct capture_result result = check_within(64 << 10, made.data, made.size);
+    assert_null(result.why);
+    assert_int_equal(result.left_off, 1);
+    assert_int_equal(result.no_room, 1);
+    assert_int_equal(result.not_whole, 0);
+    assert_string_equal(said, "");
+    assert_int_equal(check(made.data, made.size).left_off, 0);
+}
+
+static void a_connection_that_is_over_gives_its_memory_back(void **state)
+{
+    static struct made made;
+    spread(&made, 2);
+    for (unsigned i = 0; i < 20; i++) { /* the same ports again */
+        segment(&made, CLIENT, 2, made.sequence[CLIENT]++, NULL, 0);
+        segment(&made, SERVER, 18, made.sequence[SERVER]++, NULL, 0);
+        C(&made, CONNECT);
+        S(&made, CONNACK);
+        C(&made, "\x32\6\0\1a\0\1\0");
+        S(&made, "\x40\2\0\1");
+        C(&made, "\x30\x7f"); /* the rest of it never comes */
+    }
+    struct capture_result result = check_within(64 << 10, made.data, made.size);
+    assert_int_equal(result.connections, 21);
+    assert_int_equal(result.no_room, 0);
+    assert_int_equal(result.packets, 41);
+}
+
+static void a_packet_that_does_not_end_takes_no_more_memory_than_is_given(void **state)
+{
+    static struct made made;
+    static const uint8_t rest[1000];
+    connected(&made);
+    C(&made, "\x30\xff\xff\x7f");
+    for (unsigned i = 0; i < 20; i++)
+        sends(&made, CLIENT, rest, sizeof rest);
+    assert_int_equal(check_within(16 << 10, made.data, made.size).no_room, 1);
+    assert_int_equal(check(made.data, made.size).no_room, 0);
+}
+
+static void what_comes_early_takes_no_more_memory_than_is_given(void **state)
+{
+    static struct made made;
+    static const uint8_t rest[1000];
+    connected(&made);
+    uint32_t missing = made.sequence[CLIENT]++;
+    for (unsigned i = 0; i < 10; i++)
+        sends(&made, CLIENT, rest, sizeof rest);
+    segment(&made, CLIENT, 16, missing, "\xc0", 1);
+    assert_int_equal(check_within(8 << 10, made.data, made.size).not_whole, 1);
+    assert_int_equal(check(made.data, made.size).not_whole, 0);
+}
+
 static void refused(const void *data, size_t size, const char *why)
 {
     struct capture_result result = check(data, size);
@@ -387,6 +460,10 @@ int main(void)
         cmocka_unit_test(segments_out_of_order_and_twice_are_one_stream),
         cmocka_unit_test(what_a_capture_lacks_is_not_judged),
         cmocka_unit_test(a_client_that_breaks_the_protocol_is_not_the_servers_fault),
+        cmocka_unit_test(a_capture_takes_no_more_memory_than_it_is_given),
+        cmocka_unit_test(a_connection_that_is_over_gives_its_memory_back),
+        cmocka_unit_test(a_packet_that_does_not_end_takes_no_more_memory_than_is_given),
+        cmocka_unit_test(what_comes_early_takes_no_more_memory_than_is_given),
         cmocka_unit_test(a_file_that_is_no_capture_is_refused_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

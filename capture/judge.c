@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "capture/exchange.h"
 #include "protocol/packet.h"
@@ -39,6 +40,7 @@ struct side {
 };
 
 struct judge {
+    struct room *room;
     enum judge_result result;
     char why[200], client_identifier[96];
     const char *statement;
@@ -50,28 +52,62 @@ struct judge {
     struct sheet_of_identifiers *sheets[SHEETS]; /* NULL: nothing was sent under them */
 };
 
-struct judge *judge_new(void)
+struct judge *judge_new(struct room *room)
 {
-    return calloc(1, sizeof(struct judge));
+    struct judge *judge = calloc(1, sizeof *judge);
+    if (judge != NULL)
+        judge->room = room;
+    return judge;
+}
+
+static void drop_side(struct judge *judge, struct side *side)
+{
+    room_give(judge->room, side->capacity);
+    free(side->data);
+    *side = (struct side){0};
+}
+
+/* Gives back what grows: a judge that has come to its end needs none of it. */
+static void drop_all(struct judge *judge)
+{
+    for (unsigned i = 0; i < SHEETS; i++) {
+        if (judge->sheets[i] != NULL)
+            room_give(judge->room, sizeof *judge->sheets[i]);
+        free(judge->sheets[i]);
+        judge->sheets[i] = NULL;
+    }
+    drop_side(judge, &judge->client);
+    drop_side(judge, &judge->server);
 }
 
 void judge_free(struct judge *judge)
 {
     if (judge == NULL)
         return;
-    for (unsigned i = 0; i < SHEETS; i++)
-        free(judge->sheets[i]);
-    free(judge->client.data);
-    free(judge->server.data);
+    drop_all(judge);
     free(judge);
 }
 
-static struct sheet_of_identifiers *sheet_of(struct judge *judge, uint16_t identifier)
+/* Is there a sheet for this Packet Identifier? Else it is made, if there is room. */
+static bool has_sheet(struct judge *judge, uint16_t identifier)
 {
     struct sheet_of_identifiers **sheet = &judge->sheets[identifier / PER_SHEET];
-    if (*sheet == NULL && (*sheet = calloc(1, sizeof **sheet)) == NULL)
-        abort();
-    return *sheet;
+    if (*sheet != NULL)
+        return true;
+    if (!room_take(judge->room, sizeof **sheet))
+        return false;
+    *sheet = calloc(1, sizeof **sheet);
+    if (*sheet == NULL)
+        room_give(judge->room, sizeof **sheet);
+    return *sheet != NULL;
+}
+
+/* take_packet() has made it. */
+static struct sheet_of_identifiers *sheet_of(struct judge *judge, uint16_t identifier)
+{
+    struct sheet_of_identifiers *sheet = judge->sheets[identifier / PER_SHEET];
+    CHECK(sheet != NULL);
+    return sheet;
 }
 
 static struct out *out_of(struct judge *judge, uint16_t identifier)
@@ -286,6 +322,9 @@ static void count(struct judge *judge, const struct publish *publish)
 
 static void check_publish(struct judge *judge, const struct publish *publish)
 {
+    check_alias(judge, publish);
+    if (publish->qos == 0)
+        return;
     struct out *out = out_of(judge, publish->packet_identifier);
     struct exchange_rules qos1 = rules_of(judge, &outbound_qos1_machine);
     struct exchange_rules qos2 = rules_of(judge, &outbound_qos2_machine);
@@ -296,9 +335,6 @@ static void check_publish(struct judge *judge, const struct publish *publish)
                                                  : OUTBOUND_QOS1_ACTION_PUBLISH)
                            : 1u << (publish->dup ? OUTBOUND_QOS2_ACTION_PUBLISH_DUP
                                                  : OUTBOUND_QOS2_ACTION_PUBLISH);
-    check_alias(judge, publish);
-    if (publish->qos == 0)
-        return;
     unsigned other = exchange_states(is_1 ? &out->qos2 : &out->qos1, is_1 ? &qos2 : &qos1);
     if ((other & 1) == 0) {
         blame_publish(judge, publish, 0);
@@ -436,16 +472,25 @@ static void take_from_server(struct judge *judge, const struct packet *packet, s
 
 /* ---- Bytes ---- */
 
-static bool append(struct side *side, struct bytes bytes)
+static bool grow(struct judge *judge, struct side *side, size_t capacity)
 {
-    if (side->size + bytes.size > side->capacity) {
-        size_t capacity = (side->size + bytes.size) * 2;
-        uint8_t *data = realloc(side->data, capacity);
-        if (data == NULL)
-            return false;
-        side->data = data;
-        side->capacity = capacity;
+    if (!room_take(judge->room, capacity - side->capacity))
+        return false;
+    uint8_t *data = realloc(side->data, capacity);
+    if (data == NULL) {
+        room_give(judge->room, capacity - side->capacity);
+        return false;
     }
+    side->data = data;
+    side->capacity = capacity;
+    return true;
+}
+
+static bool append(struct judge *judge, struct side *side, struct bytes bytes)
+{
+    if (side->size + bytes.size > side->capacity &&
+        !grow(judge, side, (side->size + bytes.size) * 2))
+        return false;
     if (bytes.size > 0)
         memcpy(side->data + side->size, bytes.data, bytes.size);
     side->size += bytes.size;
@@ -461,6 +506,30 @@ static void refuse(struct judge *judge, bool from_server, const struct refusal *
     else
         leave_off(judge, "the Client breaks the protocol: %s [%s]", refusal->what,
                   refusal->statement);
+}
+
+/* Under which something is noted of it; 0: under none. */
+static uint16_t identifier_of(const struct packet *packet)
+{
+    switch (packet->type) {
+    case PACKET_PUBLISH:
+        return packet->publish.packet_identifier;
+    case PACKET_SUBSCRIBE:
+        return packet->subscribe.packet_identifier;
+    case PACKET_SUBACK:
+        return packet->suback.packet_identifier;
+    case PACKET_UNSUBSCRIBE:
+        return packet->unsubscribe.packet_identifier;
+    case PACKET_UNSUBACK:
+        return packet->unsuback.packet_identifier;
+    case PACKET_PUBACK:
+    case PACKET_PUBREC:
+    case PACKET_PUBREL:
+    case PACKET_PUBCOMP:
+        return packet->acknowledgement.packet_identifier;
+    default:
+        return 0;
+    }
 }
 
 /* The size of the packet at `bytes`, 0 if it is not whole yet or nothing is judged any more. */
@@ -485,6 +554,11 @@ static size_t take_packet(struct judge *judge, bool from_server, struct bytes by
         refuse(judge, from_server, &refusal);
         return 0;
     }
+    uint16_t identifier = identifier_of(&packet);
+    if (identifier > 0 && !has_sheet(judge, identifier)) {
+        judge->result = JUDGE_NO_ROOM;
+        return 0;
+    }
     if (from_server)
         take_from_server(judge, &packet, size);
     else
@@ -502,13 +576,18 @@ void judge_feed(struct judge *judge, bool from_server, struct bytes bytes)
         leave_off(judge, "the Server speaks first, or answers what is no CONNECT");
         return;
     }
-    if (!append(side, bytes)) {
-        leave_off(judge, "no memory");
+    if (!append(judge, side, bytes)) {
+        judge->result = JUDGE_NO_ROOM;
+        drop_all(judge);
         return;
     }
     while (judge->result == JUDGE_GOES_ON && at < side->size &&
            (size = take_packet(judge, from_server, bytes_of(side->data + at, side->size - at))) > 0)
         at += size;
+    if (judge->result != JUDGE_GOES_ON) {
+        drop_all(judge);
+        return;
+    }
     side->size -= at;
     if (at > 0 && side->size > 0)
         memmove(side->data, side->data + at, side->size);

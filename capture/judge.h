@@ -8,17 +8,20 @@
 #define CAPTURE_JUDGE_H
 
 #include "base/bytes.h"
+#include "capture/room.h"
 
 enum judge_result {
     JUDGE_GOES_ON,
     JUDGE_LEFT_OFF, /* `why` says why */
+    JUDGE_NO_ROOM,  /* left off, too: there was no memory for it */
     JUDGE_WRONG,    /* `why` says what the Server did, and `statement` what forbids it */
 };
 
 struct judge;
 
-/* NULL: no memory. */
-struct judge *judge_new(void);
+/* Borrows `room` until judge_free(), and takes from it what grows with what is sent: up to 5 MB for
+ * Packet Identifiers, and packets that are not whole yet. NULL: no memory. */
+struct judge *judge_new(struct room *room);
 void judge_free(struct judge *judge /* takes */);
 
 /* Bytes of one direction, in their order and in any pieces; of both, as they were captured. */

@@ -2,8 +2,9 @@
 
 #include <stdlib.h>
 
-void stream_begin(struct stream *stream, uint32_t sequence)
+void stream_begin(struct stream *stream, uint32_t sequence, struct room *room)
 {
+    stream->room = room;
     stream->begun = true;
     stream->next = sequence + 1;
 }
@@ -12,17 +13,22 @@ void stream_fini(struct stream *stream)
 {
     for (unsigned i = 0; i < stream->early_count; i++)
         free(stream->early[i].data);
+    if (stream->early_bytes > 0)
+        room_give(stream->room, stream->early_bytes);
     *stream = (struct stream){0};
 }
 
 static bool keep(struct stream *stream, uint32_t sequence, struct bytes payload)
 {
     if (stream->early_count == STREAM_EARLY_MAX ||
-        stream->early_bytes + payload.size > STREAM_EARLY_BYTES)
+        stream->early_bytes + payload.size > STREAM_EARLY_BYTES ||
+        !room_take(stream->room, payload.size))
         return false;
     uint8_t *data = malloc(payload.size);
-    if (data == NULL)
+    if (data == NULL) {
+        room_give(stream->room, payload.size);
         return false;
+    }
     memcpy(data, payload.data, payload.size);
     stream->early[stream->early_count++] = (struct stream_early){sequence, payload.size, data};
     stream->early_bytes += payload.size;
@@ -48,6 +54,7 @@ static void drop_early(struct stream *stream, unsigned at)
 {
     free(stream->early[at].data);
     stream->early_bytes -= stream->early[at].size;
+    room_give(stream->room, stream->early[at].size);
     stream->early[at] = stream->early[--stream->early_count];
 }
 

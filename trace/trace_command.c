@@ -84,6 +84,18 @@ static void sum_up(const char *path, const struct capture_result *result)
     printf("\n");
 }
 
+static bool say_no_room(const char *path, const struct capture_result *result)
+{
+    if (result->no_room == 0)
+        return false;
+    fflush(stdout);
+    fprintf(stderr,
+            "holdfast: %s: %" PRIu64
+            " connections were left off: more than %d at a time, or %d MiB for all of them\n",
+            path, result->no_room, CAPTURE_CONNECTIONS_MAX, CAPTURE_MEMORY >> 20);
+    return true;
+}
+
 static int check_capture(const char *path)
 {
     struct capture_result result;
@@ -92,7 +104,7 @@ static int check_capture(const char *path)
         fprintf(stderr, "holdfast: %s: %s\n", path, strerror(errno));
         return EXIT_USAGE;
     }
-    capture_check(file, path, stdout, &result);
+    capture_check(file, path, CAPTURE_MEMORY, stdout, &result);
     sum_up(path, &result);
     if (file != stdin)
         fclose(file);
@@ -102,7 +114,7 @@ static int check_capture(const char *path)
                 result.why);
         return EXIT_USAGE;
     }
-    return result.wrong > 0 ? EXIT_WRONG : 0;
+    return say_no_room(path, &result) ? EXIT_USAGE : result.wrong > 0 ? EXIT_WRONG : 0;
 }
 
 static int check_all(int argc, char **argv, int (*check_one)(const char *))

@@ -271,6 +271,16 @@ def captured(exchanges):
     return out
 
 
+def opened(count):
+    """A pcap of so many connections of which nothing but the first packet was captured."""
+    out = struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101)
+    for port in range(10000, 10000 + count):
+        packet = (struct.pack(">BBHIBBH", 0x45, 0, 40, 0, 64, 6, 0) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
+                  + struct.pack(">HHIIBBHHH", port, 1883, 0, 0, 5 << 4, 2, 0, 0, 0))
+        out += struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet
+    return out
+
+
 @case("MQTT-4.3.3-4", "issue: a capture of any broker's traffic")
 def a_capture_is_held_against_what_a_server_may_send(t):
     t.holdfast_only("it reads captures")
@@ -284,6 +294,9 @@ def a_capture_is_held_against_what_a_server_may_send(t):
             ("wrong", captured(wrong), 1, 'wrong:6: 10.0.0.2:1883 to 10.0.0.1:50000, client "device": '
              "outbound_qos2 1: PUBREL; no PUBREC has come for it [MQTT-4.3.3-4]\n"),
             ("cut", captured(right)[:-1], 2, "cut: behind packet 6: it ends in the middle of a packet\n"),
+            ("most", opened(4096), 0, ": 0 packets of servers in 4096 connections; 0 not allowed\n"),
+            ("more", opened(4097), 2, "more: 1 connections were left off: more than 4096 at a time, or 1024 MiB "
+             "for all of them\n"),
             ("none", b"a text", 2, "none: behind packet 0: it is neither pcap nor pcapng\n")):
         with open(os.path.join(t.directory, name), "wb") as file:
             file.write(data)
