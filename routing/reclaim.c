@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 /* ThreadSanitizer does not see liburcu's synchronisation. Two edges are told to it: a batch's
  * content reaches the reclaiming thread, and each reader's last look at the memory comes before. */
@@ -57,9 +58,17 @@ static char readers; /* stands for all readers' quiescent states */
 
 static pthread_once_t started = PTHREAD_ONCE_INIT;
 
-/* liburcu starts its thread on first use, with the signal mask of whoever comes first. */
+static void begin(struct rcu_head *head)
+{
+    (void)head;
+    memory_begin_thread();
+}
+
+/* liburcu starts its thread on first use, with the signal mask of whoever comes first. The first
+ * thing that it does is ours. */
 static void start(void)
 {
+    static struct rcu_head first;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -67,6 +76,7 @@ static void start(void)
     CHECK(reclaiming != NULL);
     pthread_setname_np(urcu_qsbr_get_call_rcu_thread(reclaiming), "reclaim");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    urcu_qsbr_call_rcu(&first, begin);
 }
 
 static void run(struct rcu_head *head)

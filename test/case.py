@@ -205,10 +205,11 @@ class Context:
         return [line for line in self.broker.log().splitlines()
                 if all(word in line for word in words)]
 
-    def await_line(self, *words, after=0):
-        """The first of them, once it is there. `after`: it is not due before so many seconds."""
+    def await_line(self, *words, after=0, count=1):
+        """The first of them, once there are so many. `after`: it is not due before so many
+        seconds."""
         deadline = time.monotonic() + after + mqtt_wire.DEADLINE_S
-        while not (lines := self.lines_about(*words)):
+        while len(lines := self.lines_about(*words)) < count:
             if time.monotonic() > deadline:
                 raise AssertionError(f"no line of the log has {words}")
             self.pass_time(0.02)
@@ -217,6 +218,10 @@ class Context:
     def pass_time(self, seconds):
         """Lets time go by. Only for what time alone brings about, such as an expiry."""
         select.select([], [], [], seconds)
+
+    def say(self, text):
+        """Stands behind the case's name in the report of the run."""
+        print(text)
 
     def skip(self, reason):
         raise Skip(reason)

@@ -170,6 +170,19 @@ def as_large_a_response_as_is_taken_can_be_given(t, tls):
         checks.that(STAPLED in asked(t, tls), "not stapled")
 
 
+@case("issue: tls", "RFC 6066 section 4", over={**VERSIONS, "length": (512, 4096)})
+def who_asks_for_small_records_gets_the_response_in_several(t, tls, length):
+    """The openssl program refuses a record that is larger than what was agreed."""
+    path = start(t)
+    with open(path, "rb") as file:
+        der = file.read()
+    with open(path, "wb") as file:
+        file.write(enlarged(der, 9000))
+    reload(t, 2)
+    said = asked(t, tls, "-maxfraglen", str(length))
+    checks.that(STAPLED in said, said)
+
+
 @case("issue: tls")
 def a_response_is_read_when_its_file_changes(t):
     path = start(t)
