@@ -332,7 +332,7 @@ static bool outdated(const struct worker *worker, const struct queued *entry)
 #ifdef SEEDED_BUG_RETAINED_OUTDATED
     return false;
 #endif
-    return entry->patient && !retained_is_current(worker->broker->retained, entry->message);
+    return entry->patient && !retained_is_current(entry->message);
 }
 
 static void send_qos0(struct worker *worker, struct session *session, struct queued *entry)

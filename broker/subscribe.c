@@ -104,11 +104,17 @@ void subscription_end(struct worker *worker, struct subscription *subscription)
 
 /* ---- Retained messages for a new subscription ---- */
 
+/* Sorted without a look at the messages, which lie all over memory. */
+struct retained_found {
+    uint64_t number;
+    struct message *message; /* a reference */
+};
+
 struct retained_visit {
     int64_t store_now_ms;
     uint64_t version; /* of the index that has the subscription first */
     uint64_t not_of;  /* No Local: the incarnation whose own are left out; or 0 */
-    struct message **found;
+    struct retained_found *found;
     uint32_t count, capacity;
 };
 
@@ -123,7 +129,7 @@ static void visit_retained(void *context, struct message *message)
         return; /* [MQTT-3.8.3-3] */
     if (visit->count == visit->capacity) {
         uint32_t capacity = visit->capacity > 0 ? visit->capacity * 2 : 16;
-        struct message **found = realloc(visit->found, capacity * sizeof(struct message *));
+        struct retained_found *found = realloc(visit->found, capacity * sizeof *found);
         if (found == NULL) {
             log_line(LOG_ERROR, "out of memory: a retained message is not sent");
             return;
@@ -134,14 +140,14 @@ static void visit_retained(void *context, struct message *message)
     if (message_expired(message, visit->store_now_ms)) /* [MQTT-3.3.2-5] */
         return;
     message_hold(message, 1);
-    visit->found[visit->count++] = message;
+    visit->found[visit->count++] = (struct retained_found){message->stored.number, message};
 }
 
 /* In the order in which they were published. */
 static int by_number(const void *a, const void *b)
 {
-    uint64_t x = (*(struct message *const *)a)->stored.number;
-    uint64_t y = (*(struct message *const *)b)->stored.number;
+    uint64_t x = ((const struct retained_found *)a)->number;
+    uint64_t y = ((const struct retained_found *)b)->number;
     return x < y ? -1 : x > y;
 }
 
@@ -163,8 +169,8 @@ struct subscribing {
     uint32_t code_count;
     uint32_t entry_count;
     uint32_t entries_done;
-    bool has_read;          /* the retained messages for the next entry: */
-    struct message **found; /* a reference of each that is not sent yet */
+    bool has_read; /* the retained messages for the next entry: */
+    struct retained_found *found;
     uint32_t found_count, found_sent;
     struct subscribing_entry {
         struct subscription *subscription;
@@ -256,7 +262,7 @@ static void read_retained(struct worker *worker, struct subscribing *subscribing
                    bytes_of(subscription->filter, subscription->filter_size), visit_retained,
                    &visit);
     if (visit.count > 1)
-        qsort(visit.found, visit.count, sizeof(struct message *), by_number);
+        qsort(visit.found, visit.count, sizeof visit.found[0], by_number);
     subscribing->has_read = true;
     subscribing->found = visit.found;
     subscribing->found_count = visit.count;
@@ -266,7 +272,7 @@ static void read_retained(struct worker *worker, struct subscribing *subscribing
 static void forget_retained(struct subscribing *subscribing)
 {
     for (uint32_t i = subscribing->found_sent; i < subscribing->found_count; i++)
-        message_drop(subscribing->found[i], 1);
+        message_drop(subscribing->found[i].message, 1);
     free(subscribing->found);
     subscribing->found = NULL;
     subscribing->found_count = subscribing->found_sent = 0;
@@ -280,7 +286,7 @@ static void send_retained(struct worker *worker, struct session *session,
                           const struct subscription *subscription, struct message *message)
 {
     uint8_t qos = subscription->options & OPTION_QOS;
-    if (!retained_is_current(worker->broker->retained, message))
+    if (!retained_is_current(message))
         return;
     if (qos == 0 || message->stored.qos == 0 || (session_facts(session) & SESSION_FACT_FULL) == 0)
         dispatch_retained_to(worker, session, message, qos, true, subscription->identifier);
@@ -298,6 +304,17 @@ static bool must_wait_for_client(const struct session *session)
     return false;
 #endif
     return !session_is_stored(session) && session->outbound.near_full;
+}
+
+/* What the next of them will touch. */
+static void prefetch_found(const struct subscribing *subscribing)
+{
+    enum { AHEAD = 8 };
+    if (subscribing->found_count - subscribing->found_sent <= AHEAD)
+        return;
+    const char *message = (const char *)subscribing->found[subscribing->found_sent + AHEAD].message;
+    for (unsigned line = 0; line < 3; line++)
+        __builtin_prefetch(message + 64 * line);
 }
 
 /* As many of the retained messages as there is time for, and room to record. */
@@ -319,7 +336,8 @@ static enum progress send_all_retained(struct worker *worker, struct subscribing
         if (subscribing->found_sent % MESSAGES_AT_A_TIME == MESSAGES_AT_A_TIME - 1 &&
             broker_clock_ms() >= until_ms)
             return PROGRESS_NEEDS_TIME;
-        struct message *message = subscribing->found[subscribing->found_sent++];
+        prefetch_found(subscribing);
+        struct message *message = subscribing->found[subscribing->found_sent++].message;
         send_retained(worker, session, entry->subscription, message);
         message_drop(message, 1);
     }
@@ -561,8 +579,8 @@ static void send_at_once(struct worker *worker, struct session *session, struct 
     struct retained_visit visit = {.store_now_ms = worker->store_now_ms, .version = UINT64_MAX};
     retained_match(worker->broker->retained, filter, visit_retained, &visit);
     for (uint32_t i = 0; i < visit.count; i++) {
-        dispatch_retained_to(worker, session, visit.found[i], qos, true, identifier);
-        message_drop(visit.found[i], 1);
+        dispatch_retained_to(worker, session, visit.found[i].message, qos, true, identifier);
+        message_drop(visit.found[i].message, 1);
     }
     free(visit.found);
 }

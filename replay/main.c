@@ -18,18 +18,21 @@
 
 enum { CLIENTS_MAX = 128, BATCH = 40, PAYLOAD = 64, BUFFER = 4 * 1024 * 1024 };
 
+/* OF_ALL: each subscriber has the topics of all publishers; OF_ONE: of one. RETAINED: they are
+ * published once, and fetched by subscribing in every round. */
 struct row {
     const char *name;
     unsigned publishers, subscribers, topics; /* topics of each publisher */
     uint8_t qos;
-    bool pairs; /* each subscriber has the topics of one publisher; else of all */
+    enum { OF_ALL, OF_ONE, RETAINED } what;
 };
 
 static const struct row rows[] = {
-    {"fan-in-0", 20, 1, 10, 0, false},  {"fan-in-1", 20, 1, 10, 1, false},
-    {"fan-in-2", 20, 1, 10, 2, false},  {"fan-out-0", 1, 100, 1, 0, false},
-    {"fan-out-1", 1, 100, 1, 1, false}, {"pairs-0", 20, 20, 1, 0, true},
-    {"pairs-1", 20, 20, 1, 1, true},    {"publish-only-1", 20, 0, 10, 1, false},
+    {"fan-in-0", 20, 1, 10, 0, OF_ALL},         {"fan-in-1", 20, 1, 10, 1, OF_ALL},
+    {"fan-in-2", 20, 1, 10, 2, OF_ALL},         {"fan-out-0", 1, 100, 1, 0, OF_ALL},
+    {"fan-out-1", 1, 100, 1, 1, OF_ALL},        {"pairs-0", 20, 20, 1, 0, OF_ONE},
+    {"pairs-1", 20, 20, 1, 1, OF_ONE},          {"publish-only-1", 20, 0, 10, 1, OF_ALL},
+    {"retained-fetch", 20, 1, 40, 0, RETAINED},
 };
 
 struct client {
@@ -159,7 +162,7 @@ static uint8_t *put_text(uint8_t *p, const char *text)
 static void subscribe(const struct row *row, struct client *client, unsigned index)
 {
     char filter[32] = "bench/#";
-    if (row->pairs)
+    if (row->what == OF_ONE)
         snprintf(filter, sizeof filter, "bench/%u/#", index);
     uint8_t packet[64], *p = packet;
     *p++ = 0x82;
@@ -179,7 +182,7 @@ static void publish(const struct row *row, struct client *client, unsigned index
     for (unsigned i = 0; i < BATCH; i++) {
         char topic[32];
         snprintf(topic, sizeof topic, "bench/%u/%u", index, i % row->topics);
-        *p++ = (uint8_t)(0x30 | row->qos << 1);
+        *p++ = (uint8_t)(0x30 | row->qos << 1 | (row->what == RETAINED));
         *p++ = (uint8_t)(2 + strlen(topic) + (row->qos > 0 ? 2 : 0) + 1 + PAYLOAD);
         p = put_text(p, topic);
         if (row->qos > 0)
@@ -192,8 +195,25 @@ static void publish(const struct row *row, struct client *client, unsigned index
     send_all(client, out, (size_t)(p - out));
 }
 
+/* One subscriber asks for all of them, `rounds` times. */
+static uint64_t fetch(const struct row *row, unsigned rounds)
+{
+    for (unsigned i = 0; i < row->publishers; i++) {
+        client_new();
+        publish(row, &clients[i], i);
+        settle();
+    }
+    struct client *subscriber = client_new();
+    for (unsigned round = 0; round < rounds; round++)
+        subscribe(row, subscriber, 0);
+    CHECK(subscriber->messages == (uint64_t)rounds * row->publishers * BATCH);
+    return subscriber->messages;
+}
+
 static uint64_t replay(const struct row *row, unsigned rounds)
 {
+    if (row->what == RETAINED)
+        return fetch(row, rounds);
     struct client *publishers = clients + row->subscribers;
     for (unsigned i = 0; i < row->subscribers; i++)
         subscribe(row, client_new(), i);
@@ -205,7 +225,7 @@ static uint64_t replay(const struct row *row, unsigned rounds)
         settle();
     }
     uint64_t messages = (uint64_t)rounds * row->publishers * BATCH;
-    uint64_t expected = row->pairs ? messages : messages * row->subscribers, came = 0;
+    uint64_t expected = row->what == OF_ONE ? messages : messages * row->subscribers, came = 0;
     for (unsigned i = 0; i < client_count; i++) {
         came += clients[i].messages;
         CHECK(clients[i].open == 0);

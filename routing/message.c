@@ -24,6 +24,7 @@ static struct message *fill(struct message *message, struct bytes topic, struct 
     };
     message->routed_version = 0;
     message->claimed = false;
+    atomic_init(&message->current, false);
     atomic_init(&message->references, 1);
     return message;
 }

@@ -17,6 +17,7 @@ struct message {
      * younger than that gets it as a live one. 0: from the store. */
     uint64_t routed_version;
     bool claimed; /* between retained_claim() and retained_set(); its publisher's worker alone */
+    _Atomic bool current; /* it is the retained message of its topic: retained_is_current() */
     _Atomic uint32_t references;
 };
 

@@ -236,17 +236,33 @@ static void drop(void *message)
     message_drop(message, 1);
 }
 
-/* Replaces the state unless a higher number is there. A message's reference goes with it. */
+static void mark(uint64_t state, bool current)
+{
+    if (is_message(state))
+        atomic_store_explicit(&message_of(state)->current, current, memory_order_relaxed);
+}
+
+/* Replaces the state unless a higher number is there. A message's reference goes with it.
+ *
+ * Who is current is marked before the exchange. So whoever finds a higher number there, and tells
+ * others of its own message, tells them behind the mark of what both replace. An exchange that
+ * fails has found another state, and what was there before never comes back. */
 static enum outcome decide(struct retained *retained, struct place *place, uint64_t state,
                            uint64_t number, bool *out_won)
 {
     uint64_t before = atomic_load_explicit(&place->state, memory_order_acquire);
+    mark(state, true);
     do {
         *out_won = false;
         if (before == GONE)
             return CLOSED;
-        if (number_of(before) > number)
+        if (before == state)
             return DONE;
+        if (number_of(before) > number) {
+            mark(state, false);
+            return DONE;
+        }
+        mark(before, false);
     } while (!atomic_compare_exchange_weak_explicit(&place->state, &before, state,
                                                     memory_order_acq_rel, memory_order_acquire));
     *out_won = true;
@@ -295,8 +311,10 @@ static enum status set_message(struct retained *retained, struct message *messag
     struct place *place = set_state(retained, message, (uintptr_t)message, &won);
     if (!won)
         message_drop(message, 1);
-    if (place == NULL)
+    if (place == NULL) {
+        mark((uintptr_t)message, false);
         return STATUS_NO_MEMORY;
+    }
     leave(retained, place, claimed);
     return STATUS_OK;
 }
@@ -435,11 +453,6 @@ static uint64_t state_of(const struct retained *retained, struct bytes topic)
 {
     const struct place *place = find(retained, topic);
     return place != NULL ? atomic_load_explicit(&place->state, memory_order_acquire) : NEVER;
-}
-
-bool retained_is_current(const struct retained *retained, const struct message *message)
-{
-    return state_of(retained, message->stored.topic) == (uintptr_t)message;
 }
 
 bool retained_has(const struct retained *retained, struct bytes topic)

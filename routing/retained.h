@@ -36,8 +36,12 @@ bool MUST_USE retained_copy(struct retained *retained, const struct message *mes
 void retained_match(struct retained *retained, struct bytes filter,
                     void (*visit)(void *context, struct message *message), void *context);
 
-/* Whether this very message is the one of its topic now. */
-bool retained_is_current(const struct retained *retained, const struct message *message);
+/* Whether this very message is the one of its topic now. False from just before another one, or a
+ * removal, takes its place: whoever knows of that one, from whichever thread, finds it so. */
+static inline bool retained_is_current(const struct message *message)
+{
+    return atomic_load_explicit(&message->current, memory_order_relaxed);
+}
 
 /* How many there are; and without those below $SYS, with their bytes (topic, properties, payload).
  */

@@ -186,13 +186,15 @@ static void topic_tells_which_message_it_has(void **state)
     struct bytes topic = bytes_of_text("a/b");
     struct message *message = message_new(topic, bytes_of(NULL, 0), bytes_of_text("x"));
     message->stored.number = 7;
-    assert_false(retained_is_current(retained, message));
+    assert_false(retained_is_current(message));
     assert_int_equal(retained_set(retained, message), STATUS_OK);
-    assert_true(retained_is_current(retained, message));
+    assert_true(retained_is_current(message));
     set(retained, "a/b", "", 8);
-    assert_false(retained_is_current(retained, message));
+    assert_false(retained_is_current(message));
     set(retained, "a/b", "x", 9);
-    assert_false(retained_is_current(retained, message));
+    assert_false(retained_is_current(message));
+    assert_int_equal(retained_set(retained, message), STATUS_OK); /* too late */
+    assert_false(retained_is_current(message));
     message_drop(message, 1);
     retained_free(retained);
 }
@@ -528,7 +530,28 @@ static void check_message(void *context, struct message *message)
         abort();
 }
 
-static bool own_topics; /* each writer has its own, or all have all */
+static void hold_one(void *context, struct message *message)
+{
+    message_hold(message, 1);
+    *(struct message **)context = message;
+}
+
+/* Whoever has set a message, or came too late with it, knows of what it was to replace. */
+static void set_over_another(struct message *message)
+{
+    struct message *before = NULL;
+    retained_match(tested, message->stored.topic, hold_one, &before);
+    if (retained_set(tested, message) != STATUS_OK)
+        abort();
+    if (before == NULL)
+        return;
+    if (before->stored.number < message->stored.number && retained_is_current(before))
+        abort();
+    message_drop(before, 1);
+}
+
+static unsigned topic_count; /* that are used */
+static bool own_topics;      /* each writer has its own, or all have all */
 
 static void *set_all_the_time(void *context)
 {
@@ -537,7 +560,7 @@ static void *set_all_the_time(void *context)
     reclaim_thread_register();
     for (unsigned turn = 0; turn < TURNS; turn++) {
         (void)index_testing_draw(&random, 1);
-        unsigned i = (unsigned)(random >> 40) % TOPICS;
+        unsigned i = (unsigned)(random >> 40) % topic_count;
         if (own_topics)
             i = writer; /* the fewer, the closer together */
         bool remove = (random >> 34 & 3) < (own_topics ? 2 : 1);
@@ -552,7 +575,8 @@ static void *set_all_the_time(void *context)
         message->stored.number = number;
         if ((random >> 50 & 7) == 0)
             sched_yield(); /* be late */
-        if (retained_set(tested, message) != STATUS_OK)
+        set_over_another(message);
+        if (own_topics && retained_is_current(message) == remove)
             abort();
         message_drop(message, 1);
         raise(&highest[i], number << 1 | !remove);
@@ -583,6 +607,12 @@ static void *match_all_the_time(void *context)
     return NULL;
 }
 
+static void assert_current(void *context, struct message *message)
+{
+    (void)context;
+    assert_true(retained_is_current(message));
+}
+
 static void run_threads(void)
 {
     for (unsigned i = 0; i < TOPICS; i++)
@@ -604,6 +634,7 @@ static void run_threads(void)
         uint64_t number = atomic_load(&highest[i]);
         present += number & 1;
         assert_int_equal(match(tested, topic).count, number & 1);
+        retained_match(tested, bytes_of_text(topic), assert_current, NULL);
     }
     assert_int_equal(retained_count(tested), present);
 }
@@ -612,6 +643,16 @@ static void highest_number_stays_among_threads(void **state)
 {
     tested = retained_new(&KEY);
     own_topics = false;
+    topic_count = TOPICS;
+    run_threads();
+    retained_free(tested);
+}
+
+static void of_those_who_set_one_topic_each_knows_what_is_replaced(void **state)
+{
+    tested = retained_new(&KEY);
+    own_topics = false;
+    topic_count = 1;
     run_threads();
     retained_free(tested);
 }
@@ -642,6 +683,7 @@ int main(void)
         cmocka_unit_test(removals_leave_nothing_behind),
         cmocka_unit_test(cost_is_that_of_what_matches),
         cmocka_unit_test(highest_number_stays_among_threads),
+        cmocka_unit_test(of_those_who_set_one_topic_each_knows_what_is_replaced),
         cmocka_unit_test(topics_that_are_forgotten_while_they_are_set_come_back),
     };
     return cmocka_run_group_tests_name("routing/retained", tests, setup, teardown);
