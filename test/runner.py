@@ -183,7 +183,7 @@ class Shared:
 
 def report(running, verdict, story, options):
     seconds = time.monotonic() - running.started
-    reason = ": " + story.strip() if verdict == SKIPPED else ""
+    reason = ": " + story.strip() if verdict != FAILED and story.strip() else ""
     print(f"{VERDICTS[verdict]} {running.case.name} ({seconds:.1f} s){reason}")
     if verdict == FAILED:
         print(f"    cites: {', '.join(running.case.cites)}")
