@@ -25,6 +25,7 @@ class Broker:
         self.config_file = os.path.join(directory, "broker.conf")
         self.log_file = os.path.join(directory, "broker.log")
         self.process = None
+        self.pass_fds = ()  # descriptors that the process inherits
         self.starts = 0
 
     # ---- Life ----
@@ -50,7 +51,7 @@ class Broker:
             log.flush()
             self.process = subprocess.Popen(
                 self.dialect.command(self.binary, self.config_file), stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, cwd=self.directory)
+                stdout=log, stderr=log, cwd=self.directory, pass_fds=self.pass_fds)
         return self
 
     def start(self):

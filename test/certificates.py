@@ -31,21 +31,21 @@ class Authority:
                  "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                  "-keyout", self.key, "-out", self.certificate)
 
-    def _sign(self, directory, name, subject, extensions):
+    def _sign(self, directory, name, subject, extensions, days=DAYS):
         key, request, certificate = _new_key_and_request(directory, name, subject)
         extension_file = os.path.join(directory, name + ".ext")
         with open(extension_file, "w", encoding="ascii") as file:
             file.write("\n".join(("basicConstraints=CA:FALSE", *extensions, "")))
         # Written by several processes at once, hence no serial file.
-        _openssl("x509", "-req", "-in", request, "-days", DAYS, "-CA", self.certificate,
+        _openssl("x509", "-req", "-in", request, "-days", days, "-CA", self.certificate,
                  "-CAkey", self.key, "-set_serial", "0x" + os.urandom(16).hex(),
                  "-extfile", extension_file, "-out", certificate)
         return certificate, key
 
-    def server(self, directory, address, name="server"):
+    def server(self, directory, address, name="server", days=DAYS):
         return self._sign(directory, name, "localhost",
                           (f"subjectAltName=IP:{address},DNS:localhost",
-                           "extendedKeyUsage=serverAuth"))
+                           "extendedKeyUsage=serverAuth"), days)
 
     def by_name(self, directory, address, *names):
         """A directory for sni_directory: NAME.pem and NAME.key of each."""

@@ -17,15 +17,15 @@ from preload import NEEDS, preloaded  # noqa: F401
 
 
 class SlowDisk:
-    def __init__(self, t, **config):
-        """Starts the broker. What nobody waits for starts no flush of its own."""
+    def __init__(self, t, starting=None, **config):
+        """Starts the broker, as `starting` does if given. What nobody waits for starts no flush of its own."""
         t.holdfast_only("what waits for its disk")
         self.t, held = t, os.path.join(t.directory, "held")
         self.lock = open(held, "wb")
         self.waiting = Fifo(held + ".waiting")
         config["sqlite"] = {"flush_interval": 3600000, **config.get("sqlite", {})}
         with preloaded(t.directory, "slow_disk.c", HOLDFAST_TEST_DISK=held):
-            t.start(**config)
+            starting(t, **config) if starting else t.start(**config)
         self.probes = 0
 
     def hold(self):

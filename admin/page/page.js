@@ -137,7 +137,32 @@ function bar(text, part, high) {
   return make("li", null, make("span", text), meter);
 }
 
+/* How long a limit lasts if it goes on being filled as since the oldest sample; nothing where it does not. */
+const uses = [];
+
+function untilFull(one, index) {
+  const oldest = uses[0], seconds = (performance.now() - oldest.at) / 1000;
+  const growth = one.used - oldest.used[index];
+  if (growth <= 0 || one.used >= one.limit)
+    return "";
+  return "; full in " + duration((one.limit - one.used) * seconds / growth);
+}
+
+const UNITS = [["days", 86400], ["hours", 3600], ["minutes", 60]];
+
+function duration(seconds) {
+  const [name, unit] = UNITS.find(([, one]) => seconds >= 2 * one) || ["seconds", 1];
+  return Math.round(seconds / unit).toLocaleString("en") + " " + name;
+}
+
+function rememberUses(limits) {
+  uses.push({ at: performance.now(), used: limits.map((one) => one.used) });
+  if (uses.length > SAMPLES)
+    uses.shift();
+}
+
 function showStats(now) {
+  rememberUses(now.limits);
   at("version").textContent = now.version;
   say(now.store.stalled ? "The disk fails: QoS 1 and 2 are refused." : "Up for " + now.uptime_s + " s.",
       now.store.stalled);
@@ -147,8 +172,9 @@ function showStats(now) {
                     "Queues near full": now.queues_near_full, "Store, MB": (now.store.file_bytes / 1e6).toFixed(1) };
   fill("numbers", Object.entries(numbers).map(([name, value]) =>
     make("div", null, make("dt", name), make("dd", value.toLocaleString("en")))));
-  fill("limits", now.limits.map((one) => one.limit > 0
-    ? bar(one.name + ": " + one.used.toLocaleString("en") + " of " + one.limit.toLocaleString("en"), one.used / one.limit, 0.8)
+  fill("limits", now.limits.map((one, index) => one.limit > 0
+    ? bar(one.name + ": " + one.used.toLocaleString("en") + " of " + one.limit.toLocaleString("en") + untilFull(one, index),
+          one.used / one.limit, 0.8)
     : make("li", null, make("span", one.name + ": " + one.used.toLocaleString("en") + ", no limit"))));
   const drops = Object.entries(now.dropped).filter(([, count]) => count > 0);
   const most = Math.max(1, ...drops.map(([, count]) => count));
@@ -161,7 +187,7 @@ function certificate(one) {
   if (one.certificate_expires_s === undefined)
     return make("td", "none");
   const days = Math.floor((one.certificate_expires_s * 1000 - Date.now()) / 86400000);
-  const cell = make("td", days + " days left");
+  const cell = make("td", days + (days === 1 ? " day left" : " days left"));
   cell.className = days < 14 ? "bad" : "";
   return cell;
 }
@@ -182,6 +208,12 @@ function sessionRow(one) {
               make("td", one.queued), make("td", one.inflight));
 }
 
+function noneHere() {
+  const cell = make("td", "none here");
+  cell.colSpan = 6;
+  return make("tr", null, cell);
+}
+
 async function listSessions(cursor) {
   const parameters = { limit: 50, state: at("which").value };
   if (at("pattern").value !== "")
@@ -189,7 +221,7 @@ async function listSessions(cursor) {
   if (cursor)
     parameters.cursor = cursor;
   page = await call("GET", "sessions", parameters);
-  fill("sessions", page.sessions.length > 0 ? page.sessions.map(sessionRow) : [make("tr", null, make("td", "none here"))]);
+  fill("sessions", page.sessions.length > 0 ? page.sessions.map(sessionRow) : [noneHere()]);
   at("more").hidden = page.next === undefined;
 }
 

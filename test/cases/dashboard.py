@@ -1,14 +1,19 @@
 """The dashboard, in a headless Chromium: what it shows and does, and what it does not let itself be
 made to do. HOLDFAST_SCREENSHOTS names a directory for what it looks like."""
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
+import time
 
 import checks
 from case import case
 from cases.administration import PORT, TOKEN, start
+from cases.live_alerts import disk_that_is_full
+from fleet import Fleet
 from http_client import request
 
 CHECK = os.path.join(os.path.dirname(__file__), "..", "dashboard", "check.js")
@@ -21,10 +26,30 @@ HOSTILE = {'<img src=x onerror=alert(1)>': '<img src=x onerror=alert(1)>',
            "javascript:alert(3)//%00": "javascript:alert(3)//%00"}
 
 
-@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
-def the_dashboard_shows_what_there_is_and_runs_nothing_of_it(t):
+LONGEST_S = 150
+
+
+def open_page(t, *state, **environment):
+    """The browser's process; what it has to say goes into a file."""
     if not os.path.isdir(os.path.join(MODULES, "playwright-core")):
         t.skip("playwright-core is not installed: test/bootstrap")
+    pictures = os.environ.get("HOLDFAST_SCREENSHOTS", t.directory)
+    with open(os.path.join(t.directory, "said"), "wb") as said:
+        return subprocess.Popen(["node", CHECK, f"http://{t.address}:{PORT}/", TOKEN, pictures, *state],
+                                stdout=said, stderr=said,
+                                env={**os.environ, "CHROMIUM": shutil.which("chromium"), **environment})
+
+
+def check_page(t, page):
+    status = page.wait(LONGEST_S)
+    with open(os.path.join(t.directory, "said"), encoding="utf-8") as said:
+        text = said.read()
+    checks.that(text == "", text[-3000:])
+    checks.equal("status", status, 0)
+
+
+@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+def the_dashboard_shows_what_there_is_and_runs_nothing_of_it(t):
     start(t, tls=True, mqtt={"max_queued_messages": 3})
     for name in HOSTILE:
         t.client(name, keep_alive=0).subscribe("x/" + name.replace("#", "").replace("+", ""), qos=0)
@@ -33,13 +58,37 @@ def the_dashboard_shows_what_there_is_and_runs_nothing_of_it(t):
     publisher = t.client("publisher", keep_alive=0)
     for _ in range(6):
         publisher.publish("a", b"x", qos=1, reasons=(0x00, 0x97))
-    pictures = os.environ.get("HOLDFAST_SCREENSHOTS", t.directory)
     hostile = json.dumps([{"visible": visible} for visible in HOSTILE.values()])
-    done = subprocess.run(["node", CHECK, f"http://{t.address}:{PORT}/", TOKEN, pictures], check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=150,
-                          env={**os.environ, "HOSTILE": hostile, "CHROMIUM": shutil.which("chromium")})
-    checks.that(done.stdout == "", done.stdout[-3000:])
-    checks.equal("status", done.returncode, 0)
+    check_page(t, open_page(t, HOSTILE=hostile))
+
+
+@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+def the_dashboard_of_an_empty_broker_is_sound(t):
+    start(t)
+    check_page(t, open_page(t, "empty"))
+
+
+@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+def the_dashboard_under_load_is_sound(t):
+    start(t, tls=True, mqtt={"max_retained_messages": 1000000})
+    fleet = Fleet((t.address, 1883), 5, 200, t.random)
+    fleet.run_until(lambda: fleet.there() == 205, "all are there", LONGEST_S)
+    fleet.is_publishing = True
+    retainer, number = t.client("retainer", keep_alive=0), itertools.count()
+    page, deadline = open_page(t, "load"), time.monotonic() + LONGEST_S
+    while page.poll() is None and time.monotonic() < deadline:
+        fleet.turn()
+        retainer.publish(f"retained/{next(number)}", b"x", qos=1, retain=True)
+        t.pass_time(0.02)  # the browser wants the processor, too
+    check_page(t, page)
+
+
+@case("issue 8", "promise 7", long=True, timeout=180, needs=("chromium", "node"))
+def the_dashboard_of_a_broken_store_says_so(t):
+    with contextlib.closing(disk_that_is_full(t)) as disk:
+        next(disk)
+        next(disk)
+        check_page(t, open_page(t, "broken"))
 
 
 @case("issue 8")

@@ -1,4 +1,5 @@
-// The dashboard in a headless Chromium: node check.js URL TOKEN DIRECTORY, which gets the screenshots.
+// The dashboard in a headless Chromium: node check.js URL TOKEN DIRECTORY [STATE]; DIRECTORY gets the screenshots.
+// With STATE (LOOKS below) it looks whether the page shows that state of the broker; without, at all that it does.
 // Prints what is wrong, a line each, and exits with 1.
 "use strict";
 
@@ -6,8 +7,8 @@ const path = require("path");
 const { chromium } = require("playwright-core");
 const axe = require("axe-core");
 
-const [url, token, directory] = process.argv.slice(2);
-const HOSTILE = JSON.parse(process.env.HOSTILE);
+const [url, token, directory, state] = process.argv.slice(2);
+const HOSTILE = JSON.parse(process.env.HOSTILE || "[]");
 const wrong = [];
 
 function check(condition, sentence) {
@@ -94,37 +95,64 @@ async function messages(page) {
   await page.locator("#retained li", { hasText: "<b>on</b>" }).waitFor();
 }
 
-async function everySize(browser) {
+async function openFirstSession(page) {
+  await page.locator("#sessions button").first().click();
+  await page.locator("#one").waitFor({ state: "visible" });
+}
+
+/* What the page has to show in a state of the broker, before it is looked at. */
+const LOOKS = {
+  empty: async (page) => {
+    await page.locator("#sessions").getByText("none here").waitFor();
+    await page.locator("#drops").getByText("Nothing was dropped.").waitFor();
+  },
+  load: async (page) => {
+    await page.locator("figcaption", { hasText: /PUBLISH received a second: [1-9]/ }).waitFor();
+    await page.locator("figcaption", { hasText: /PUBLISH sent a second: [1-9]/ }).waitFor();
+    await page.locator("#limits li", { hasText: /^max_retained_messages: .*; full in \d/ }).waitFor();
+    await page.getByRole("button", { name: "Next page" }).waitFor();
+    await openFirstSession(page);
+  },
+  broken: async (page) => {
+    await page.locator("#state.bad").filter({ hasText: "The disk fails: QoS 1 and 2 are refused." }).waitFor();
+  },
+};
+
+async function everySize(browser, prefix, ready) {
   for (const colorScheme of ["light", "dark"]) {
     for (const [size, width] of [["phone", 360], ["desk", 1200]]) {
       const context = await browser.newContext({ colorScheme, viewport: { width, height: 800 } });
       const page = await context.newPage();
       watch(page);
-      await faults(await page.goto(url) && page, `${colorScheme} ${size}, before the token`);
+      if (state === undefined)
+        await faults(await page.goto(url) && page, `${colorScheme} ${size}, before the token`);
       await logIn(page);
-      await page.locator("#sessions button").first().click();
-      await page.locator("#one").waitFor({ state: "visible" });
+      await ready(page);
       await page.waitForFunction(() => document.querySelectorAll("polyline[points]").length > 0);
       check(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth),
             `${size}: the page is wider than the window`);
       await faults(page, `${colorScheme} ${size}`);
-      await page.screenshot({ path: path.join(directory, `${colorScheme}-${size}.png`), fullPage: true });
+      await page.screenshot({ path: path.join(directory, `${prefix}${colorScheme}-${size}.png`), fullPage: true });
       await context.close();
     }
   }
 }
 
+async function everything(browser) {
+  await wrongToken(browser);
+  const page = await browser.newPage();
+  watch(page);
+  await logIn(page);
+  await sessions(page);
+  await messages(page);
+  await page.close();
+  await everySize(browser, "", openFirstSession);
+}
+
 async function main() {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
   try {
-    await wrongToken(browser);
-    const page = await browser.newPage();
-    watch(page);
-    await logIn(page);
-    await sessions(page);
-    await messages(page);
-    await page.close();
-    await everySize(browser);
+    await (state === undefined ? everything(browser) : everySize(browser, state + "-", LOOKS[state]));
   } finally {
     await browser.close();
   }
