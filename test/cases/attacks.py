@@ -22,7 +22,7 @@ from websocket import CLOSE, CONTINUATION, PING, TEXT, WebSocket, frame
 ROUNDS, ROUNDS_OF_WAITING = 10, 2
 GROWTH_MB = 8
 SLOWEST_S = 5 * PATIENCE
-TIMEOUT_S = 2  # connect_timeout
+TIMEOUT_S = round(2 * PATIENCE)  # connect_timeout
 
 SUBSCRIPTIONS = 1000  # of one session
 ENDLESS = b"\xff\xff\xff\x7f"  # the largest Remaining Length

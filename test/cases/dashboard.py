@@ -48,7 +48,7 @@ def check_page(t, page):
     checks.equal("status", status, 0)
 
 
-@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+@case("issue 8", long=True, timeout=330, needs=("chromium", "node"))
 def the_dashboard_shows_what_there_is_and_runs_nothing_of_it(t):
     start(t, tls=True, mqtt={"max_queued_messages": 3})
     for name in HOSTILE:
@@ -62,13 +62,13 @@ def the_dashboard_shows_what_there_is_and_runs_nothing_of_it(t):
     check_page(t, open_page(t, HOSTILE=hostile))
 
 
-@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+@case("issue 8", long=True, timeout=330, needs=("chromium", "node"))
 def the_dashboard_of_an_empty_broker_is_sound(t):
     start(t)
     check_page(t, open_page(t, "empty"))
 
 
-@case("issue 8", long=True, timeout=180, needs=("chromium", "node"))
+@case("issue 8", long=True, timeout=330, needs=("chromium", "node"))
 def the_dashboard_under_load_is_sound(t):
     start(t, tls=True, mqtt={"max_retained_messages": 1000000})
     fleet = Fleet((t.address, 1883), 5, 200, t.random)
@@ -83,7 +83,7 @@ def the_dashboard_under_load_is_sound(t):
     check_page(t, page)
 
 
-@case("issue 8", "promise 7", long=True, timeout=180, needs=("chromium", "node"))
+@case("issue 8", "promise 7", long=True, timeout=330, needs=("chromium", "node"))
 def the_dashboard_of_a_broken_store_says_so(t):
     with contextlib.closing(disk_that_is_full(t)) as disk:
         next(disk)
