@@ -55,16 +55,29 @@ static void send_line(int fd, json_t *json)
     json_decref(json);
 }
 
-/* The ids that a sentence cites: not what it quotes, which others have chosen. */
+/* The size of the citation at `at`: MQTT-4.9.0-2, or of what has no number of its own, 5.0 section
+ * 4.8.2. 0: there is none. */
+static size_t citation_at(const char *at)
+{
+    static const char *const beginnings[] = {"MQTT-", "5.0 section ", "3.1.1 section "};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+        size_t size = strlen(beginnings[i]);
+        if (strncmp(at, beginnings[i], size) == 0)
+            return size + strspn(at + size, "0123456789.-");
+    }
+    return 0;
+}
+
+/* What a sentence cites: not what it quotes, which others have chosen. */
 static json_t *statements_of(const char *sentence)
 {
     json_t *out = json_array();
     bool quoted = false;
     for (const char *at = sentence; *at != '\0'; at++) {
         quoted ^= *at == '"';
-        size_t size = !quoted && strncmp(at, "MQTT-", 5) == 0 ? strspn(at + 5, "0123456789.-") : 0;
+        size_t size = quoted ? 0 : citation_at(at);
         if (size > 0)
-            json_array_append_new(out, json_stringn(at, 5 + size));
+            json_array_append_new(out, json_stringn(at, size));
     }
     return out;
 }

@@ -204,7 +204,7 @@ static struct matching say_subscriptions(struct worker *worker, struct why *why,
                 session->subscription_count > 0
                     ? "None of its subscriptions matches \"%s\", so nothing of it is sent to it "
                       "[MQTT-3.3.2-3]."
-                    : "It has no subscriptions, so nothing of \"%s\" is sent to it.",
+                    : "It has no subscriptions, so nothing of \"%s\" is sent to it [MQTT-3.3.2-3].",
                 name(why->topic, topic));
         for (uint32_t i = 0; i < session->subscription_capacity; i++) {
             const struct subscription *subscription = session->subscriptions[i];
@@ -261,7 +261,7 @@ static void say_qos0(struct worker *worker, struct why *why, const struct sessio
             clock_text(worker, entry->at_ms, back);
             say(why,
                 "The client was away from %s to %s: %s was not kept (5.0 section 4.1; "
-                "queue_qos0_messages).",
+                "queue_qos0_messages) [MQTT-4.5.0-1].",
                 left, back, granted == 0 ? "what was due to it at QoS 0" : "QoS 0");
             left[0] = '\0';
         }
@@ -278,12 +278,12 @@ static void say_rights(struct why *why, const struct session *session)
     if (!permission_to_receive(session->connection, why->topic))
         say(why,
             "The access control list does not let it read \"%s\": what matches is withheld "
-            "(docs/authorization.md).",
+            "(5.0 section 5.4.2; docs/authorization.md).",
             name(why->topic, topic));
     if (!permission_to_publish(session->connection, why->topic))
         say(why,
             "The access control list does not let it publish to \"%s\" "
-            "(docs/authorization.md).",
+            "(0x87 of 5.0 section 3.4.2.1; docs/authorization.md).",
             name(why->topic, topic));
 }
 
@@ -353,7 +353,7 @@ static void say_waiting(struct worker *worker, struct why *why, const struct ses
     char limit[160] = "";
     if ((session_facts(session) & SESSION_FACT_FULL) != 0) {
         outbound_explain_full(worker, session, limit, sizeof limit);
-        say(why, "Its queue is full%s.", limit);
+        say(why, "Its queue is full%s (0x97 of 5.0 section 3.4.2.1).", limit);
     }
 }
 
@@ -371,6 +371,15 @@ static const char *drop_statements(enum drop_reason reason)
         return " [MQTT-4.4.0-2]";
     case DROP_SESSION_ENDED:
         return " [MQTT-4.1.0-2]";
+    case DROP_QUEUE_FULL:
+    case DROP_STORE_FULL:
+    case DROP_STORE_REFUSED:
+        return " (0x97 of 5.0 section 3.4.2.1)";
+    case DROP_NOT_AUTHORISED:
+        return " (0x87 of 5.0 section 3.4.2.1)";
+    case DROP_NOT_READABLE:
+    case DROP_NO_LONGER_AUTHORISED:
+        return " (5.0 section 5.4.2)";
     default:
         return "";
     }

@@ -7,7 +7,6 @@ import subprocess
 import sources
 
 VERSIONS = ("5.0", "3.1.1")
-ONLY_311 = {"PASSWORD_WITHOUT_USER_NAME"}  # rules that 5.0 lifts: an id of theirs is none of 5.0
 Statement = collections.namedtuple("Statement", "version id section kind words reason")
 
 
@@ -83,7 +82,7 @@ def carriers(tables, cited, ids):
                 carry(statement, {"kind": "cell", "machine": machine["name"], "state": row["state"],
                                   "event": row["event"]})
     for name, _, v5, v311, _ in tables["rules"]:
-        for statement in ids.cited_in(v5) if name not in ONLY_311 else ():
+        for statement in ids.cited_in(v5):
             carry(statement, {"kind": "rule", "name": name})
         for _, number in ids.cited_in(v311):
             if number in ids.of["3.1.1"]:

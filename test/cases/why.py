@@ -38,6 +38,15 @@ def says(t, client, topic, *words):
     return said
 
 
+def cites(t, client, topic, statement, words):
+    """The sentence with these words rests on this statement, or section."""
+    sentences = [json.loads(line) for line in why(t, client, topic, "--json")[0].splitlines()]
+    found = [one for one in sentences if words in one["text"]]
+    checks.that(found, f"nothing of {words!r} in {sentences}")
+    for one in found:
+        checks.that(statement in one["statements"], f"{one} does not cite {statement}")
+
+
 # ---- One for each question that users have ----
 
 @case("MQTT-3.3.2-3", "promise 5")
@@ -51,6 +60,8 @@ def why_names_what_does_not_match_and_what_nearly_does(t):
     says(t, "c", "a/c", "\"A/c\" differs from it in upper and lower case [MQTT-4.7.3-4]")
     says(t, "c", "x/y", "\"/x/y\" differs from it by a \"/\" at the beginning")
     says(t, "c", "a/b/", "\"a/b\" differs from it by a \"/\" at the end")
+    t.client("d")
+    cites(t, "d", "a/d", "MQTT-3.3.2-3", "It has no subscriptions")
     says(t, "nobody", "a", "There is no session of client \"nobody\"", "[MQTT-4.1.0-2]")
 
 
@@ -76,6 +87,7 @@ def why_says_that_qos_0_is_not_kept_for_who_is_away(t):
          "queue_qos0_messages")
     t.back("c")
     says(t, "c", "a", "is connected", "The client was away from", "was not kept")
+    cites(t, "c", "a", "MQTT-4.5.0-1", "The client was away from")
 
 
 @case("MQTT-3.3.2-5")
@@ -105,6 +117,8 @@ def why_says_that_the_queue_is_full(t):
                 "3 messages wait in its queue", "max_queued_messages = 3", "Its queue is full",
                 "messages of this session were dropped: the queue is full")
     checks.that("2 messages of this session" in said, said)
+    for words in ("a message was dropped: the queue is full", "Its queue is full", "2 messages of this session"):
+        cites(t, "c", "a", "5.0 section 3.4.2.1", words)
 
 
 @case("MQTT-3.1.2-25")
@@ -135,6 +149,7 @@ def why_says_which_member_of_a_shared_subscription_got_it(t, workers):
         if name not in winners:
             says(t, name, "a", "\"$share/g/a\" is shared by 3 sessions",
                  f"client \"{winners[0]}\" got one, under Packet Identifier 1")
+            cites(t, name, "a", "5.0 section 4.8.2", "got one, under Packet Identifier 1")
 
 
 @case("MQTT-3.8.3-3")
@@ -161,6 +176,7 @@ def why_says_that_the_client_may_not_read_it(t):
     t.client("publisher").publish("b", b"x", qos=1)
     client.expect_nothing()
     says(t, "c", "b", "a message was withheld: the Client may not read this topic")
+    cites(t, "c", "b", "5.0 section 5.4.2", "a message was withheld")
 
 
 @case("MQTT-4.9.0-2")
@@ -199,6 +215,9 @@ def why_says_that_it_is_not_authorised(t):
     says(t, "c", "b", "\"#\" matches \"b\"", "does not let it read \"b\"")
     says(t, "c", "d", "does not let it publish to \"d\"",
          "was refused: publishing to this topic is not allowed")
+    cites(t, "c", "b", "5.0 section 5.4.2", "does not let it read")
+    cites(t, "c", "d", "5.0 section 3.4.2.1", "does not let it publish")
+    cites(t, "c", "d", "5.0 section 3.4.2.1", "publishing to this topic is not allowed")
     said, _ = why(t, "c", "a")
     checks.that("does not let" not in said, said)
 
