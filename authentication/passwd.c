@@ -37,8 +37,10 @@ static const char usage[] =
     "                  4096 to 10000000, 15000 unless told; the same for all users of a file\n"
     "\n"
     "The password is asked for twice on a terminal, without showing it; from anything else, one\n"
-    "line of stdin is read. FILE is made where it is missing, for its owner's eyes only, or for the\n"
-    "group's too where its directory hands its group on (set-group-ID), and replaced as a whole or\n"
+    "line of stdin is read. FILE is made where it is missing, for its owner's eyes only, or for "
+    "the\n"
+    "group's too where its directory hands its group on (set-group-ID), and replaced as a whole "
+    "or\n"
     "not at all. Comments and other users stay as they are. Send the broker SIGHUP for it to read\n"
     "the file again.\n";
 
@@ -59,8 +61,8 @@ static bool fail(const char *path, const char *what)
 
 /* ---- The file ---- */
 
-/* Whether what is made beside the file gets the group of their directory: then it is meant to be read
- * by that group, as /etc/holdfast of the package is. */
+/* Whether what is made beside the file gets the group of their directory: then it is meant to be
+ * read by that group, as /etc/holdfast of the package is. */
 static bool group_is_handed_on(const char *path)
 {
     struct stat directory;
