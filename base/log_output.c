@@ -104,18 +104,25 @@ static int open_file(const char *path, char *error, size_t error_size)
 
 enum status log_output_open(const char *path, char *error, size_t error_size)
 {
-    output_path = strdup(path);
-    if (output_path == NULL)
-        return STATUS_NO_MEMORY;
     int fd = open_file(path, error, error_size);
+    if (fd < 0)
+        return STATUS_IO;
+    output_path = strdup(path);
+    if (output_path == NULL) {
+        close(fd);
+        return STATUS_NO_MEMORY;
+    }
     atomic_store(&output_fd, fd);
-    return fd >= 0 ? STATUS_OK : STATUS_IO;
+    return STATUS_OK;
 }
 
 enum status log_output_reopen(char *error, size_t error_size)
 {
     if (atomic_load(&output_fd) < 0)
         return STATUS_OK;
+#ifdef SEEDED_BUG_LOG_NOT_REOPENED
+    return STATUS_OK;
+#endif
     int fd = open_file(output_path, error, error_size);
     if (fd < 0)
         return STATUS_IO;
