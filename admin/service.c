@@ -122,14 +122,17 @@ int service_await(struct service *service, const sigset_t *signals, uint64_t lim
     uint64_t end_ms = limit_ms > 0 ? now_ms + limit_ms : UINT64_MAX;
     while (now_ms < end_ms) {
         uint64_t next_ms = service->look_ms < end_ms ? service->look_ms : end_ms;
+        if (next_ms > now_ms + LOG_WINDOW_MS)
+            next_ms = now_ms + LOG_WINDOW_MS;
         uint64_t wait_ms = next_ms > now_ms ? next_ms - now_ms : 0;
         const struct timespec wait = {.tv_sec = (time_t)(wait_ms / 1000),
                                       .tv_nsec = (long)(wait_ms % 1000 * 1000000)};
-        int got = sigtimedwait(signals, NULL, next_ms < UINT64_MAX ? &wait : NULL);
+        int got = sigtimedwait(signals, NULL, &wait);
         if (got > 0)
             return got;
         now_ms = broker_clock_ms();
         look(service, now_ms);
+        log_say_left_out(false);
     }
     return 0;
 }

@@ -37,10 +37,12 @@ static const char usage[] =
     "                  4096 to 10000000, 15000 unless told; the same for all users of a file\n"
     "\n"
     "The password is asked for twice on a terminal, without showing it; from anything else, one\n"
-    "line of stdin is read. FILE is made where it is missing, for its owner's eyes only, and\n"
-    "replaced as a whole or not at all. Comments and other users stay as they are. Send the "
-    "broker\n"
-    "SIGHUP for it to read the file again.\n";
+    "line of stdin is read. FILE is made where it is missing, for its owner's eyes only, or for "
+    "the\n"
+    "group's too where its directory hands its group on (set-group-ID), and replaced as a whole "
+    "or\n"
+    "not at all. Comments and other users stay as they are. Send the broker SIGHUP for it to read\n"
+    "the file again.\n";
 
 /* A file being changed: its text, under a lock on what has the name. */
 struct edit {
@@ -59,13 +61,33 @@ static bool fail(const char *path, const char *what)
 
 /* ---- The file ---- */
 
+/* Whether what is made beside the file gets the group of their directory: then it is meant to be
+ * read by that group, as /etc/holdfast of the package is. */
+static bool group_is_handed_on(const char *path)
+{
+    struct stat directory;
+    const char *slash = strrchr(path, '/');
+    char *name = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    bool handed_on = name != NULL && stat(name, &directory) == 0 && (directory.st_mode & S_ISGID);
+    free(name);
+    return handed_on;
+}
+
+static int make_file(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CREAT | O_EXCL, NEW_FILE_MODE);
+    if (fd >= 0 && group_is_handed_on(path))
+        fchmod(fd, KEPT_MODE); /* where it cannot be, it is its owner's alone */
+    return fd;
+}
+
 /* What is there, or a new one. */
 static int open_file(struct edit *edit)
 {
     const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
     int fd = open(edit->path, flags);
     edit->created = fd < 0 && errno == ENOENT;
-    return edit->created ? open(edit->path, flags | O_CREAT | O_EXCL, NEW_FILE_MODE) : fd;
+    return edit->created ? make_file(edit->path, flags) : fd;
 }
 
 /* Locks the file, and not one that somebody else has put another in the place of meanwhile. */

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,4 +64,20 @@ enum status file_read(const char *path, size_t limit, struct buffer *out, char *
     if (status != STATUS_OK && error[0] == '\0')
         snprintf(error, error_size, "%s: %s", path, status_text(status));
     return status;
+}
+
+int file_obstacle(const char *path)
+{
+    struct stat found;
+    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+        return EISDIR;
+    if (access(path, W_OK) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return errno;
+    const char *slash = strrchr(path, '/');
+    char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int error = folder == NULL || access(folder, W_OK | X_OK) == 0 ? 0 : errno;
+    free(folder);
+    return error;
 }

@@ -1,4 +1,4 @@
-/* A whole file in memory. */
+/* A whole file in memory; whether one could be written. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -12,5 +12,9 @@
  * returned. Where that is not OK, `error` says in one line which file and what is wrong. */
 enum status MUST_USE file_read(const char *path, size_t limit, struct buffer *out, char *error,
                                size_t error_size);
+
+/* errno of what would be in the way of writing to the file, or of making it; 0: nothing that can be
+ * told without doing it. */
+int file_obstacle(const char *path);
 
 #endif

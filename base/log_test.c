@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -98,6 +101,8 @@ static int give_stderr_back(void **state)
     close(saved_stderr);
     close(reading_end);
     log_threshold = LOG_INFO;
+    log_format = LOG_TEXT;
+    log_limit = 0;
     return 0;
 }
 
@@ -156,6 +161,254 @@ static void a_long_line_is_cut_and_still_one_line(void **state)
     }
 }
 
+/* ---- JSON ---- */
+
+/* Says the line, and holds it against what is wanted behind its time. */
+#define assert_json(wanted, ...)                                                                   \
+    do {                                                                                           \
+        char out_[16384];                                                                          \
+        log_format = LOG_JSON;                                                                     \
+        log_line(__VA_ARGS__);                                                                     \
+        said(out_, sizeof out_);                                                                   \
+        assert_memory_equal(out_, "{\"time\":\"", 9);                                              \
+        assert_memory_equal(out_ + 9 + 24, "\",", 2);                                              \
+        assert_string_equal(out_ + 9 + 26, wanted);                                                \
+    } while (0)
+
+static void json_has_level_kind_and_message(void **state)
+{
+    assert_json("\"level\":\"notice\",\"kind\":\"ready\",\"message\":\"ready\"}\n", LOG_NOTICE,
+                "ready");
+    assert_json("\"level\":\"error\",\"kind\":\"* of *, 100 %: *, * * *\","
+                "\"message\":\"7 of    8, 100 %: a,  0.5 x 9\"}\n",
+                LOG_ERROR, "%u of %4d, 100 %%: %s, %4.1f %c %zu", 7U, 8, "a", 0.5, 'x', (size_t)9);
+}
+
+static void json_names_the_client_that_a_line_is_about(void **state)
+{
+    assert_json("\"level\":\"info\",\"kind\":\"client \\\"*\\\": gone\",\"client\":\"a\\\\x22b\","
+                "\"message\":\"client \\\"a\\\\x22b\\\": gone\"}\n",
+                LOG_INFO, "client \"%s\": gone", "a\\x22b");
+    assert_json("\"level\":\"info\",\"kind\":\"client \\\"*\",\"message\":\"client \\\"a\"}\n",
+                LOG_INFO, "client \"%s", "a");
+}
+
+static void json_takes_any_byte(void **state)
+{
+    assert_json(
+        "\"level\":\"info\",\"kind\":\"*\",\"message\":\"\\\"\\\\\\\\x0a\\\\x7f\\\\xff\"}\n",
+        LOG_INFO, "%s", "\"\\\n\x7f\xff");
+}
+
+/* As long as a message can be, every byte of it five in JSON, and twice. */
+static void the_longest_json_line_is_whole(void **state)
+{
+    char text[3000] = "client \"", out[16384];
+    memset(text + 8, '\xff', sizeof text - 9);
+    memcpy(text + 990, "\"", 1);
+    text[sizeof text - 1] = '\0';
+    log_format = LOG_JSON;
+    log_line(LOG_ERROR, "%s", text);
+    size_t size = said(out, sizeof out);
+    assert_true(size > 2 * 5 * 980);
+    assert_string_equal(out + size - 3, "\"}\n");
+}
+
+/* ---- How many ---- */
+
+static void say_it(enum log_level level, unsigned i)
+{
+    log_line(level, "client \"%u\": again", i);
+}
+
+static unsigned count_of(const char *text, const char *wanted)
+{
+    unsigned count = 0;
+    for (; (text = strstr(text, wanted)) != NULL; text++)
+        count++;
+    return count;
+}
+
+static void what_is_too_much_of_a_kind_is_left_out_and_counted(void **state)
+{
+    char out[8192];
+    log_limit = 3;
+    for (unsigned i = 0; i < 10; i++)
+        say_it(LOG_INFO, i);
+    log_line(LOG_INFO, "client \"%u\": again", 99U); /* of another place */
+    said(out, sizeof out);
+    assert_int_equal(count_of(out, "again"), 4);
+    assert_non_null(strstr(out, "client \"2\": again\n"));
+    assert_non_null(strstr(out, "client \"99\": again\n"));
+    log_say_left_out(false);
+    assert_int_equal(said(out, sizeof out), 0); /* its window has not passed */
+    log_say_left_out(true);
+    said(out, sizeof out);
+    assert_non_null(strstr(out, "Z info: 7 more like it left out: client \"*\": again\n"));
+    log_say_left_out(true);
+    assert_int_equal(said(out, sizeof out), 0);
+    say_it(LOG_INFO, 10);
+    log_format = LOG_JSON;
+    log_say_left_out(true);
+    said(out, sizeof out);
+    assert_non_null(
+        strstr(out, "\"kind\":\"client \\\"*\\\": again\",\"message\":\"1 more like it left out:"));
+    assert_non_null(strstr(out, ",\"left_out\":1}\n"));
+}
+
+static void debug_and_no_limit_leave_nothing_out(void **state)
+{
+    char out[8192];
+    log_threshold = LOG_DEBUG;
+    log_limit = 3;
+    for (unsigned i = 0; i < 10; i++)
+        say_it(LOG_DEBUG, i);
+    log_limit = 0;
+    for (unsigned i = 0; i < 10; i++)
+        say_it(LOG_INFO, i);
+    log_say_left_out(true);
+    said(out, sizeof out);
+    assert_int_equal(count_of(out, "again"), 20);
+}
+
+enum { SAYERS = 4, SAYS = 5000 };
+
+static void *say_many(void *argument)
+{
+    for (unsigned i = 0; i < SAYS; i++) {
+        log_line(LOG_INFO, "of many");
+        if (i % 100 == 0)
+            log_say_left_out(true);
+    }
+    return NULL;
+}
+
+static void no_line_of_several_threads_is_unaccounted_for(void **state)
+{
+    char out[60000];
+    pthread_t threads[SAYERS];
+    log_limit = 10;
+    for (unsigned i = 0; i < SAYERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, say_many, NULL), 0);
+    for (unsigned i = 0; i < SAYERS; i++)
+        pthread_join(threads[i], NULL);
+    log_say_left_out(true);
+    said(out, sizeof out);
+    unsigned long left_out = 0, lines = count_of(out, "info: of many\n");
+    for (const char *at = out; (at = strstr(at, "info: ")) != NULL; at++) {
+        unsigned long count;
+        if (sscanf(at, "info: %lu more like it left out: of many\n", &count) == 1)
+            left_out += count;
+    }
+    assert_true(lines >= 10 && lines < 10 + SAYERS);
+    assert_int_equal(lines + left_out, SAYERS * SAYS);
+}
+
+/* ---- A file ---- */
+
+static char directory[] = "/tmp/log-test-XXXXXX";
+
+static const char *in_directory(const char *name)
+{
+    static char paths[4][64];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof *paths, "%s/%s", directory, name);
+    return path;
+}
+
+static void content_of(const char *name, char *out, size_t capacity)
+{
+    FILE *file = fopen(in_directory(name), "r");
+    assert_non_null(file);
+    out[fread(out, 1, capacity - 1, file)] = '\0';
+    fclose(file);
+}
+
+/* The text behind the times of its lines, each of which has one. */
+static void assert_lines(const char *name, const char *const *wanted)
+{
+    char text[8192], *rest = text;
+    content_of(name, text, sizeof text);
+    for (; *wanted != NULL; wanted++) {
+        char *line = strsep(&rest, "\n");
+        assert_non_null(rest);
+        assert_true(strlen(line) > 25);
+        assert_string_equal(line + 25, *wanted);
+    }
+    assert_string_equal(rest, "");
+}
+
+static void a_file_is_opened_anew_and_says_what_it_lacks(void **state)
+{
+    char out[4096], error[256];
+    assert_non_null(mkdtemp(directory));
+    assert_int_equal(log_reopen(error, sizeof error), STATUS_OK); /* nothing: there is none */
+    assert_int_equal(log_open(in_directory("no/log"), error, sizeof error), STATUS_IO);
+    assert_non_null(strstr(error, "/no/log\": No such file or directory"));
+
+    /* full */
+    assert_int_equal(symlink("/dev/full", in_directory("log")), 0);
+    assert_int_equal(log_open(in_directory("log"), error, sizeof error), STATUS_OK);
+    log_line(LOG_INFO, "one");
+    log_line(LOG_INFO, "two");
+    said(out, sizeof out);
+    assert_int_equal(count_of(out, "Z info: one\n") + count_of(out, "Z info: two\n"), 2);
+    assert_int_equal(count_of(out, "\n"), 2);
+
+    /* room again */
+    unlink(in_directory("log"));
+    assert_int_equal(log_reopen(error, sizeof error), STATUS_OK);
+    log_line(LOG_INFO, "three");
+    assert_lines("log",
+                 (const char *[]){"warning: 2 lines are missing here: No space left on device; "
+                                  "standard error has them",
+                                  "info: three", NULL});
+    assert_int_equal(said(out, sizeof out), 0);
+
+    /* moved away */
+    assert_int_equal(rename(in_directory("log"), in_directory("log.1")), 0);
+    log_line(LOG_INFO, "four");
+    assert_int_equal(log_reopen(error, sizeof error), STATUS_OK);
+    log_line(LOG_INFO, "five");
+    assert_lines("log", (const char *[]){"info: five", NULL});
+    content_of("log.1", out, sizeof out);
+    assert_non_null(strstr(out, "info: four\n"));
+
+    /* cannot be opened: it goes on where it went */
+    unlink(in_directory("log.1"));
+    assert_int_equal(rename(in_directory("log"), in_directory("log.1")), 0);
+    assert_int_equal(symlink("no/log", in_directory("log")), 0);
+    assert_int_equal(log_reopen(error, sizeof error), STATUS_IO);
+    log_line(LOG_INFO, "six");
+    assert_lines("log.1", (const char *[]){"info: five", "info: six", NULL});
+}
+
+static void a_line_that_is_torn_is_ended(void **state)
+{
+    char out[4096], error[256];
+    struct rlimit before, small;
+    signal(SIGXFSZ, SIG_IGN);
+    unlink(in_directory("log"));
+    unlink(in_directory("log.1"));
+    assert_int_equal(log_reopen(error, sizeof error), STATUS_OK);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){.rlim_cur = 30, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    log_line(LOG_INFO, "one");
+    log_line(LOG_INFO, "two");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    log_line(LOG_INFO, "three");
+    said(out, sizeof out);
+    assert_int_equal(count_of(out, "\n"), 2);
+    assert_lines("log", (const char *[]){"info:",
+                                         "warning: 2 lines are missing here: File too large; "
+                                         "standard error has them",
+                                         "info: three", NULL});
+    unlink(in_directory("log"));
+    rmdir(directory);
+}
+
 static void every_status_has_a_text_of_its_own(void **state)
 {
     for (int i = 0; i < STATUS_COUNT; i++) {
@@ -178,7 +431,25 @@ int main(void)
                                         give_stderr_back),
         cmocka_unit_test_setup_teardown(a_long_line_is_cut_and_still_one_line, catch_stderr,
                                         give_stderr_back),
+        cmocka_unit_test_setup_teardown(json_has_level_kind_and_message, catch_stderr,
+                                        give_stderr_back),
+        cmocka_unit_test_setup_teardown(json_names_the_client_that_a_line_is_about, catch_stderr,
+                                        give_stderr_back),
+        cmocka_unit_test_setup_teardown(json_takes_any_byte, catch_stderr, give_stderr_back),
+        cmocka_unit_test_setup_teardown(the_longest_json_line_is_whole, catch_stderr,
+                                        give_stderr_back),
+        cmocka_unit_test_setup_teardown(what_is_too_much_of_a_kind_is_left_out_and_counted,
+                                        catch_stderr, give_stderr_back),
+        cmocka_unit_test_setup_teardown(debug_and_no_limit_leave_nothing_out, catch_stderr,
+                                        give_stderr_back),
+        cmocka_unit_test_setup_teardown(no_line_of_several_threads_is_unaccounted_for, catch_stderr,
+                                        give_stderr_back),
         cmocka_unit_test(every_status_has_a_text_of_its_own),
+        /* The log stays in a file from here on. */
+        cmocka_unit_test_setup_teardown(a_file_is_opened_anew_and_says_what_it_lacks, catch_stderr,
+                                        give_stderr_back),
+        cmocka_unit_test_setup_teardown(a_line_that_is_torn_is_ended, catch_stderr,
+                                        give_stderr_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

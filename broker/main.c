@@ -18,6 +18,7 @@
 #include "admin/why_command.h"
 #include "authentication/passwd.h"
 #include "authorization/acl_explain.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
@@ -100,6 +101,13 @@ static const char *durability_text(enum store_durability durability)
     }
 }
 
+static void reopen_log(void)
+{
+    char error[4352];
+    if (log_reopen(error, sizeof error) != STATUS_OK)
+        log_line(LOG_ERROR, "%s; it goes on where it went", error);
+}
+
 /* Reads again what is asked for, or what has changed. */
 static void reload(struct reload_watch *watch, struct broker *broker, const char *path, int signal)
 {
@@ -107,6 +115,8 @@ static void reload(struct reload_watch *watch, struct broker *broker, const char
     if (signal == 0 && !reload_is_due(watch, before))
         return;
     service_reloading();
+    if (signal == SIGHUP)
+        reopen_log();
     reload_from(broker, path, signal == SIGHUP ? "SIGHUP" : "files have changed");
     if (broker->policy != before) /* and with it, perhaps, the files */
         *watch = reload_watch_of(broker->policy);
@@ -130,6 +140,25 @@ static void serve(struct broker *broker, const char *path, const sigset_t *signa
     service_stopping();
 }
 
+/* Root makes no file in a directory that may be another user's: with 'user', it is that user who
+ * does. */
+static enum status start_log(const struct config *config, char *error, size_t error_size)
+{
+    if (config->log.file != NULL)
+        TRY(log_open(config->log.file, error, error_size));
+    for (size_t i = 0; i < config->warning_count; i++)
+        log_line(LOG_WARNING, "%s", config->warnings[i]);
+    return STATUS_OK;
+}
+
+/* Who starts the broker sees it, and so does who reads its log. */
+static int complain_in_log(const struct config *config, const char *error)
+{
+    if (config->log.file != NULL)
+        log_line(LOG_ERROR, "%s", error);
+    return complain(error);
+}
+
 static int run(const char *path, const struct config *config)
 {
     static struct broker broker;
@@ -145,9 +174,15 @@ static int run(const char *path, const struct config *config)
     raise_descriptor_limit();
     umask(S_IRWXG | S_IRWXO);                       /* what is in the store is its owner's alone */
     sandbox_allow_cores(config->broker.core_dumps); /* before any key is read */
-    char error[512];
-    if (broker_start(&broker, config, error, sizeof error) != STATUS_OK)
+    char error[512] = "out of memory";
+    if (config->broker.user == NULL && start_log(config, error, sizeof error) != STATUS_OK)
         return complain(error);
+    if (broker_start(&broker, config, error, sizeof error) != STATUS_OK)
+        return complain_in_log(config, error);
+    if (config->broker.user != NULL && start_log(config, error, sizeof error) != STATUS_OK) {
+        broker_stop(&broker);
+        return complain(error);
+    }
     log_line(LOG_NOTICE, "holdfast %s: %u workers, store %s, durability %s", HOLDFAST_VERSION,
              broker.worker_count, config->sqlite.mounted_file_path,
              durability_text(config->sqlite.durability));
@@ -166,12 +201,15 @@ static int run(const char *path, const struct config *config)
     drain_end();
     broker_stop(&broker);
     log_line(LOG_NOTICE, "stopped");
+    log_say_left_out(true);
     return EXIT_SUCCESS;
 }
 
 static int check(const char *path, const struct config *config)
 {
-    char error[768] = "out of memory";
+    char error[4352] = "out of memory";
+    for (size_t i = 0; i < config->warning_count; i++)
+        fprintf(stderr, "holdfast: warning: %s\n", config->warnings[i]);
     struct policy *policy;
     if (tls_init() != STATUS_OK || http_check(config, error, sizeof error) != STATUS_OK ||
         policy_new(config, NULL, &policy, error, sizeof error) != STATUS_OK)
@@ -179,6 +217,12 @@ static int check(const char *path, const struct config *config)
     policy_drop(policy);
     if (trace_log_try(config->log.trace, error, sizeof error) != STATUS_OK)
         return complain(error);
+    int obstacle = config->log.file != NULL ? file_obstacle(config->log.file) : 0;
+    if (obstacle != 0) {
+        snprintf(error, sizeof error, "cannot write the log \"%s\": %s", config->log.file,
+                 strerror(obstacle));
+        return complain(error);
+    }
     printf("%s: ok\n", path != NULL ? path : "defaults");
     return EXIT_SUCCESS;
 }
@@ -258,13 +302,11 @@ int main(int argc, char **argv)
     char error[512];
     if (config_load(path, &config, error, sizeof error) != STATUS_OK)
         return complain(error);
-    for (size_t i = 0; i < config.warning_count; i++)
-        fprintf(stderr, "holdfast: warning: %s\n", config.warnings[i]);
     int result = EXIT_SUCCESS;
     if (check_only) {
         result = check(path, &config);
     } else {
-        log_threshold = config.log.level;
+        reload_log(&config.log);
         result = run(path, &config);
     }
     config_fini(&config);

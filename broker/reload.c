@@ -15,6 +15,13 @@ static void refuse(const char *cause, const char *error)
     log_line(LOG_ERROR, "%s: %s; everything stays as it was", cause, error);
 }
 
+void reload_log(const struct config_log *config)
+{
+    log_threshold = config->level;
+    log_format = config->format;
+    log_limit = config->max_lines;
+}
+
 void reload_from(struct broker *broker, const char *path, const char *cause)
 {
     struct config config;
@@ -35,7 +42,7 @@ void reload_from(struct broker *broker, const char *path, const char *cause)
     for (size_t i = 0; i < config.warning_count; i++)
         log_line(LOG_WARNING, "%s", config.warnings[i]);
     config_compare(broker->config, &config, needs_restart, (void *)cause);
-    log_threshold = config.log.level;
+    reload_log(&config.log);
     policy_offer(broker, policy);
     config_fini(&config);
 }

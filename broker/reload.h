@@ -6,12 +6,16 @@
 #include <stdint.h>
 
 struct broker;
+struct config_log;
 struct policy;
 
 /* Reads the file at `path` (NULL: there is none) and puts in force what of it may change while the
  * broker runs, with all workers or not at all; what may not, and what is wrong, is logged, `cause`
  * in front. The thread that started the broker, as for the following. */
 void reload_from(struct broker *broker, const char *path, const char *cause);
+
+/* Puts in force what of the log may change while the broker runs. Any thread. */
+void reload_log(const struct config_log *config);
 
 struct reload_watch {
     uint64_t read; /* what watch_look() said of the files that were read last, sound or not */

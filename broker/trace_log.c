@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
@@ -488,26 +489,9 @@ static enum status open_all(struct trace_log *log, const char *path, unsigned wo
     return STATUS_OK;
 }
 
-/* errno of what would be in the way; 0: nothing. */
-static int obstacle(const char *path)
-{
-    struct stat found;
-    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
-        return EISDIR;
-    if (access(path, W_OK) == 0)
-        return 0;
-    if (errno != ENOENT)
-        return errno;
-    const char *slash = strrchr(path, '/');
-    char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int error = folder == NULL || access(folder, W_OK | X_OK) == 0 ? 0 : errno;
-    free(folder);
-    return error;
-}
-
 enum status trace_log_try(const char *path, char *error, size_t error_size)
 {
-    int code = path != NULL ? obstacle(path) : 0;
+    int code = path != NULL ? file_obstacle(path) : 0;
     if (code == 0)
         return STATUS_OK;
     snprintf(error, error_size, "cannot write the trace \"%s\": %s", path, strerror(code));

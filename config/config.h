@@ -161,7 +161,10 @@ struct config_authorization {
 
 struct config_log {
     enum log_level level;
-    char *trace; /* a file for every transition; NULL: none */
+    char *file; /* NULL: standard error */
+    enum log_format format;
+    uint32_t max_lines; /* of a kind in LOG_WINDOW_MS; 0: no limit */
+    char *trace;        /* a file for every transition; NULL: none */
 };
 
 struct config {

@@ -472,6 +472,25 @@ def passwd_writes_into_no_file_that_somebody_has_open(t):
 
 
 @case("issue: holdfast passwd")
+def passwd_makes_a_file_for_the_group_where_the_directory_hands_it_on(t):
+    """As /etc/holdfast of the package does, whose group the broker is in."""
+    t.holdfast_only("holdfast passwd")
+    for mode, wanted in ((0o750, 0o600), (0o2750, 0o640)):
+        directory = os.path.join(t.directory, oct(mode))
+        os.mkdir(directory)
+        os.chown(directory, -1, os.getgid())
+        os.chmod(directory, mode)
+        path = os.path.join(directory, "users")
+        for umask in (0o022, 0o077):
+            before = os.umask(umask)
+            passwd(t, path, "alice", stdin="one\n")
+            os.umask(before)
+            checks.equal("mode", oct(os.stat(path).st_mode & 0o777), oct(wanted))
+            checks.equal("group", os.stat(path).st_gid, os.getgid())
+            os.unlink(path)
+
+
+@case("issue: holdfast passwd")
 def passwd_changes_one_line_and_leaves_the_others(t):
     t.holdfast_only("holdfast passwd")
     path = path_of(t)

@@ -118,6 +118,16 @@ const LOOKS = {
   },
 };
 
+/* As docs/first-day.md has it: once, by somebody who has just typed the token. */
+async function firstDay(browser) {
+  const page = await browser.newPage();
+  watch(page);
+  await logIn(page);
+  await page.locator("#sessions bdi").filter({ hasText: "thermostat" }).waitFor();
+  await page.locator("#listeners", { hasText: "devices" }).waitFor();
+  await page.screenshot({ path: path.join(directory, "first-day.png"), fullPage: true });
+}
+
 async function everySize(browser, prefix, ready) {
   for (const colorScheme of ["light", "dark"]) {
     for (const [size, width] of [["phone", 360], ["desk", 1200]]) {
@@ -152,7 +162,12 @@ async function everything(browser) {
 async function main() {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
   try {
-    await (state === undefined ? everything(browser) : everySize(browser, state + "-", LOOKS[state]));
+    if (state === undefined)
+      await everything(browser);
+    else if (state === "first_day")
+      await firstDay(browser);
+    else
+      await everySize(browser, state + "-", LOOKS[state]);
   } finally {
     await browser.close();
   }
