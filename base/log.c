@@ -198,6 +198,7 @@ static void leave_out(struct log_site *site, enum log_level level, const char *f
     if (!atomic_exchange(&site->is_listed, true)) {
         site->level = level;
         site->format = format;
+        site->said_ms = now_ms();
         site->next = atomic_load(&limited_sites);
         while (!atomic_compare_exchange_weak(&limited_sites, &site->next, site))
             continue;
@@ -221,8 +222,10 @@ void log_say_left_out(bool all)
 {
     uint64_t now = now_ms();
     for (struct log_site *site = atomic_load(&limited_sites); site != NULL; site = site->next) {
-        if (all || now - atomic_load(&site->since_ms) >= LOG_WINDOW_MS)
-            say_left_out_of(site);
+        if (!all && now - atomic_load(&site->said_ms) < LOG_WINDOW_MS)
+            continue;
+        atomic_store(&site->said_ms, now);
+        say_left_out_of(site);
     }
 }
 

@@ -33,6 +33,7 @@ struct log_site {
     _Atomic uint64_t since_ms; /* its window; 0: none yet */
     _Atomic uint32_t count;    /* lines in it */
     _Atomic uint64_t left_out; /* and not yet said */
+    _Atomic uint64_t said_ms;  /* when that was said last */
     _Atomic bool is_listed;    /* what follows is set, for good */
     enum log_level level;
     const char *format;
@@ -50,7 +51,8 @@ struct log_site {
 void log_write(struct log_site *site, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Says how many lines were left out of each kind whose window has passed; `all`: of every kind. */
+/* Says how many lines were left out of each kind of which it was not said within LOG_WINDOW_MS;
+ * `all`: of every kind. Whoever sets a limit calls it about that often, and at the end. */
 void log_say_left_out(bool all);
 
 /* Lines go to the end of this file from here on, which is made for its owner alone where it is

@@ -13,6 +13,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -271,6 +273,52 @@ static void debug_and_no_limit_leave_nothing_out(void **state)
     assert_int_equal(count_of(out, "again"), 20);
 }
 
+static _Atomic time_t ahead_s;
+
+/* In the place of the C library's: the test lets time go by. */
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    long result = syscall(SYS_clock_gettime, clock, out);
+    if (clock == CLOCK_MONOTONIC)
+        out->tv_sec += ahead_s;
+    return (int)result;
+}
+
+/* What the lines of say_it() and those that stand for them come to. */
+static unsigned long accounted_for(const char *text, unsigned *out_said)
+{
+    unsigned long left_out = 0;
+    *out_said = count_of(text, "more like it left out");
+    for (const char *at = text; (at = strstr(at, "info: ")) != NULL; at++) {
+        unsigned long count;
+        if (sscanf(at, "info: %lu more like it left out", &count) == 1)
+            left_out += count;
+    }
+    return count_of(text, ": again\n") - *out_said + left_out;
+}
+
+static void a_flood_that_does_not_end_is_told_of_all_the_same(void **state)
+{
+    static char out[60000];
+    unsigned times;
+    log_limit = 3;
+    log_say_left_out(true); /* of tests before */
+    ahead_s += 100;         /* and their window */
+    said(out, sizeof out);
+    for (unsigned second = 0; second < 45; second++) {
+        ahead_s++;
+        for (unsigned i = 0; i < 10; i++)
+            say_it(LOG_INFO, i);
+        log_say_left_out(false);
+    }
+    size_t size = said(out, sizeof out);
+    accounted_for(out, &times);
+    assert_in_range(times, 4, 6);
+    log_say_left_out(true);
+    said(out + size, sizeof out - size);
+    assert_int_equal(accounted_for(out, &times), 450);
+}
+
 enum { SAYERS = 4, SAYS = 5000 };
 
 static void *say_many(void *argument)
@@ -442,6 +490,8 @@ int main(void)
                                         catch_stderr, give_stderr_back),
         cmocka_unit_test_setup_teardown(debug_and_no_limit_leave_nothing_out, catch_stderr,
                                         give_stderr_back),
+        cmocka_unit_test_setup_teardown(a_flood_that_does_not_end_is_told_of_all_the_same,
+                                        catch_stderr, give_stderr_back),
         cmocka_unit_test_setup_teardown(no_line_of_several_threads_is_unaccounted_for, catch_stderr,
                                         give_stderr_back),
         cmocka_unit_test(every_status_has_a_text_of_its_own),
