@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "admin/why.h"
+#include "base/accept.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "verbs/verb.h"
@@ -231,7 +232,7 @@ static void *run(void *argument)
         if (fd >= 0) {
             serve(control, fd);
             close(fd);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        } else if (accept_lacks_room(errno)) {
             sleep(1); /* nothing tells when there is room again */
         } else if (errno != EINTR && errno != ECONNABORTED) {
             return NULL; /* shut down */

@@ -1,4 +1,5 @@
 #include "admin/door.h"
+#include "base/accept.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -109,7 +110,7 @@ static bool let_in(struct door *door)
     int fd = accept4(door->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         door->enter(door->context, fd, (const struct sockaddr *)&address, size);
-    return fd >= 0 || (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM);
+    return fd >= 0 || !accept_lacks_room(errno);
 }
 
 static void *run(void *argument)

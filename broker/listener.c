@@ -11,13 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/accept.h"
 #include "broker/activation.h"
 #include "broker/address.h"
 #include "broker/connection.h"
 #include "broker/proxied.h"
 #include "broker/worker.h"
 
-enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64 };
+enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64, NO_ROOM_PAUSE_MS = 1000 };
 
 static enum status open_one(struct broker *broker, const struct config_listener *config,
                             const struct addrinfo *address, char *error, size_t error_size)
@@ -125,15 +126,33 @@ void listener_count(struct listener *listener, int change)
     atomic_fetch_add_explicit(&listener->connections, (uint32_t)change, memory_order_relaxed);
 }
 
-/* Out of descriptors: what waits would wake us for ever, so it is taken with the one kept for this,
- * and closed. */
-static void refuse_with_spare(struct worker *worker, struct listener *listener)
+/* Takes what waits with the descriptor kept for this, and closes it. False: it still waits. */
+static bool refuse_with_spare(struct worker *worker, struct listener *listener)
 {
-    close(worker->spare_fd);
+    if (worker->spare_fd >= 0)
+        close(worker->spare_fd);
     int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    bool waits = fd < 0 && accept_lacks_room(errno);
     if (fd >= 0)
         close(fd);
     worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return !waits;
+}
+
+/* What waits would wake us for ever: it is refused, or it has to wait. */
+static void turn_away(struct worker *worker, struct listener *listener)
+{
+    int error = errno;
+    if (refuse_with_spare(worker, listener)) {
+        log_line(LOG_ERROR, "listener \"%s\": %s: a connection is refused", listener->config->name,
+                 strerror(error));
+        return;
+    }
+    log_line(LOG_ERROR, "listener \"%s\": %s: whoever connects waits until there is room",
+             listener->config->name, strerror(error));
+#ifndef SEEDED_BUG_LISTENER_SPINS
+    worker_pause_listener(worker, listener, NO_ROOM_PAUSE_MS);
+#endif
 }
 
 /* Nothing is refused: what waits, waits in the system's queue. */
@@ -167,11 +186,8 @@ void listener_accept(struct worker *worker, struct listener *listener)
         int fd =
             accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno != EMFILE && errno != ENFILE)
-                return;
-            log_line(LOG_ERROR, "listener \"%s\": %s: a connection is refused",
-                     listener->config->name, strerror(errno));
-            refuse_with_spare(worker, listener);
+            if (accept_lacks_room(errno))
+                turn_away(worker, listener);
             return;
         }
         uint32_t limit = listener->config->max_connections;

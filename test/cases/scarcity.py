@@ -6,7 +6,7 @@ import time
 import checks
 import mqtt_packet as mqtt
 from case import case
-from mqtt_packet import PUBACK
+from mqtt_packet import CONNACK, PUBACK
 from mqtt_wire import DEADLINE_S, Closed
 from small_disk import SmallDisk
 
@@ -177,3 +177,25 @@ def without_descriptors_the_broker_lives_and_recovers(t):
             return
         except (Closed, OSError):
             checks.that(time.monotonic() < deadline, "the broker never recovers")
+
+
+@case("promise 7", "issue: bad input", timeout=60)
+def without_the_reserve_either_whoever_connects_waits(t):
+    """RLIMIT_NOFILE below every number in use: closing one makes no room for another."""
+    t.start()
+    neighbour = t.client("neighbour")
+    neighbour.subscribe("a", qos=1)
+    t.await_line("connection lost")  # of who looked whether the broker is there: nobody else waits
+    soft, _ = resource.prlimit(t.broker.process.pid, resource.RLIMIT_NOFILE)
+    limit(t, resource.RLIMIT_NOFILE, 3)
+    waiting = t.open()
+    waiting.send(mqtt.connect(5, "waiting", True))
+    before = t.broker.cpu_s()
+    t.await_line("whoever connects waits", count=3)  # a worker looks again once a second
+    used_s = t.broker.cpu_s() - before
+    checks.that(used_s < 0.5, f"{used_s} s of processor time")
+    checks.that(len(t.lines_about("whoever connects waits")) <= 5, "the log is flooded")
+    neighbour.publish("a", b"x", qos=1)
+    neighbour.message(payload=b"x")
+    limit(t, resource.RLIMIT_NOFILE, soft)
+    waiting.expect(CONNACK, reason=0)
