@@ -1,11 +1,14 @@
 #include "trace/record.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 4096, SLOTS_MAX = 4096 };
+/* A Client Identifier has up to 65,535 bytes, of each of which JSON makes six at most. */
+enum { ROWS_MAX = 4096, SLOTS_MAX = 4096, LINE_MAX_SIZE = 1 << 20 };
 
 /* What numbers in the lines stand for. */
 struct said {
@@ -18,8 +21,7 @@ struct said {
 struct record_reader {
     FILE *file;
     uint64_t line;
-    char *text;
-    size_t capacity;
+    char *text; /* LINE_MAX_SIZE bytes */
     json_t *json;
     bool whole;         /* the line had an end */
     struct record held; /* read, and not given out yet */
@@ -33,8 +35,11 @@ struct record_reader *record_open(const char *path)
     if (reader == NULL)
         return NULL;
     reader->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (reader->file == NULL) {
-        free(reader);
+    reader->text = malloc(LINE_MAX_SIZE);
+    if (reader->file == NULL || reader->text == NULL) {
+        int error = errno;
+        record_close(reader);
+        errno = error;
         return NULL;
     }
     return reader;
@@ -52,7 +57,7 @@ static void forget(struct said *said)
 
 void record_close(struct record_reader *reader)
 {
-    if (reader->file != stdin)
+    if (reader->file != NULL && reader->file != stdin)
         fclose(reader->file);
     json_decref(reader->json);
     forget(&reader->said);
@@ -211,25 +216,49 @@ static void read_object(struct record *record, const json_t *json)
     }
 }
 
-/* Reads a line that is not empty; false: there is none any more. */
-static bool next_line(struct record_reader *reader, struct record *out)
+/* The size of the next line, of which the beginning is kept; 0: the file has ended. */
+static uint64_t read_text(struct record_reader *reader)
 {
-    ssize_t size;
-    *out = (struct record){.kind = RECORD_END};
-    do {
-        size = getline(&reader->text, &reader->capacity, reader->file);
-        reader->line++;
-    } while (size == 1 && reader->text[0] == '\n');
-    json_decref(reader->json);
-    reader->json = NULL;
-    if (size < 0)
-        return false;
-    out->line = reader->line;
-    reader->whole = reader->text[size - 1] == '\n';
+    uint64_t size = 0;
+    int c;
+    reader->whole = false;
+    while (!reader->whole && (c = getc_unlocked(reader->file)) != EOF) {
+        reader->whole = c == '\n';
+        if (size < LINE_MAX_SIZE)
+            reader->text[size] = (char)c;
+        size++;
+    }
+    reader->line++;
+    return size;
+}
+
+static void parse_line(struct record_reader *reader, uint64_t size, struct record *out)
+{
     json_error_t error;
+    if (size > LINE_MAX_SIZE) {
+        reader->json = json_null(); /* no line that was torn is as long */
+        wrong(out, "a line of %" PRIu64 " bytes; none has more than %d", size, LINE_MAX_SIZE);
+        return;
+    }
     reader->json = json_loadb(reader->text, (size_t)size, JSON_REJECT_DUPLICATES, &error);
     if (reader->json == NULL)
         wrong(out, "no JSON: %.200s", error.text);
+}
+
+/* Reads a line that is not empty; false: there is none any more. */
+static bool next_line(struct record_reader *reader, struct record *out)
+{
+    uint64_t size;
+    *out = (struct record){.kind = RECORD_END};
+    do
+        size = read_text(reader);
+    while (size == 1 && reader->whole);
+    json_decref(reader->json);
+    reader->json = NULL;
+    if (size == 0)
+        return false;
+    out->line = reader->line;
+    parse_line(reader, size, out);
     return true;
 }
 

@@ -137,6 +137,28 @@ static void a_line_may_be_torn_where_the_next_one_says_so(void **state)
     wrong(START STORE "{\"time\":\"20\n" STORED, 3, "no JSON: ");
 }
 
+static void a_line_has_a_mebibyte_at_most(void **state)
+{
+    enum { MOST = 1 << 20 };
+    static char text[sizeof START + MOST + 2] = START;
+    char *line = text + sizeof START - 1;
+    memset(line, ' ', MOST);
+    line[MOST - 1] = '\n';
+    wrong(text, 2, "no JSON: ");
+    line[MOST - 1] = ' ';
+    line[MOST] = '\n';
+    wrong(text, 2, "a line of 1048577 bytes; none has more than 1048576");
+    line[MOST] = ' '; /* nor is it taken for one that a kill has torn */
+    wrong(text, 2, "a line of 1048577 bytes");
+}
+
+static void bytes_that_are_no_text_are_wrong(void **state)
+{
+    wrong(START "{\"machine\":\"\xff\xfe\"}\n", 2, "no JSON: ");
+    wrong(START "{\"time\":\"\\u0000\",\"worker\":0}\n" STORE, 2, "no JSON: ");
+    wrong(START "{\"worker\":99999999999999999999}\n" STORE, 2, "no JSON: ");
+}
+
 static void what_is_no_line_of_a_trace_is_wrong(void **state)
 {
     wrong(STORE, 1, "no run has begun");
@@ -198,6 +220,8 @@ int main(void)
         cmocka_unit_test(what_is_released_keeps_its_order),
         cmocka_unit_test(behind_a_loss_a_machine_may_be_anywhere),
         cmocka_unit_test(a_line_may_be_torn_where_the_next_one_says_so),
+        cmocka_unit_test(a_line_has_a_mebibyte_at_most),
+        cmocka_unit_test(bytes_that_are_no_text_are_wrong),
         cmocka_unit_test(a_step_may_refer_to_lines_before_it),
         cmocka_unit_test(a_step_that_refers_to_nothing_is_wrong),
         cmocka_unit_test(what_is_no_line_of_a_trace_is_wrong),
