@@ -51,9 +51,7 @@ struct connection *connection_new(struct worker *worker, struct listener *listen
         goto no_memory;
     worker_timer_init(&connection->timer, connection_timer_fired);
     connection_adopt(worker, connection);
-    worker_timer_set(worker, &connection->timer,
-                     worker->now_ms +
-                         (uint64_t)worker->broker->config->mqtt.connect_timeout_s * 1000);
+    connection_allow_time(connection);
     return connection;
 no_memory:;
     char text[ADDRESS_TEXT_SIZE];
@@ -209,6 +207,8 @@ void connection_event(struct connection *connection, uint8_t event, uint8_t reas
         case CONNECTION_ACTION_AUTHENTICATE:  /* authenticate's */
         case CONNECTION_ACTION_EXCHANGE:      /* exchange's */
         case CONNECTION_ACTION_START_SESSION: /* connect_handle's */
+            connection_allow_time(connection);
+            break;
         case CONNECTION_ACTION_HANDLE:
             break;
         case CONNECTION_ACTION_CONNACK:

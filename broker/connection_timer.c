@@ -32,6 +32,15 @@ static bool is_overdue(struct connection *connection)
     return false;
 }
 
+void connection_allow_time(struct connection *connection)
+{
+    struct worker *worker = connection->worker;
+    connection->overdue = false;
+    worker_timer_set(worker, &connection->timer,
+                     worker->now_ms +
+                         (uint64_t)worker->broker->config->mqtt.connect_timeout_s * 1000);
+}
+
 void connection_timer_fired(struct worker *worker, struct worker_timer *timer)
 {
     struct connection *connection = CONTAINER_OF(timer, struct connection, timer);

@@ -291,9 +291,7 @@ static void open_parcel(struct worker *worker, unsigned from, struct parcel *par
 {
     if (parcel->connection != NULL) {
         connection_adopt(worker, parcel->connection);
-        worker_timer_set(worker, &parcel->connection->timer,
-                         worker->now_ms +
-                             (uint64_t)worker->broker->config->mqtt.connect_timeout_s * 1000);
+        connection_allow_time(parcel->connection);
         if (worker->stopping)
             connection_event(parcel->connection, CONNECTION_EVENT_STOPPED,
                              REASON_SERVER_SHUTTING_DOWN, "", NULL);

@@ -47,9 +47,10 @@ def a_client_that_only_receives_is_closed(t):
     raise AssertionError("it was not closed")
 
 
-@case("rule 20", "MQTT-3.1.2-22", over={"workers": (1, 4)})
-def what_came_while_the_broker_stood_still_counts(t, workers):
-    """Frozen for longer than the keep alive and the time for CONNECT: nobody was silent."""
+@case("rule 20", "MQTT-3.1.2-22", over={"workers": (1, 4), "stored": (False, True)})
+def what_came_while_the_broker_stood_still_counts(t, workers, stored):
+    """Frozen for longer than the keep alive and the time for CONNECT: nobody was silent. A stored
+    session's CONNACK waits for the disk from there."""
     t.start(workers=workers, mqtt={"connect_timeout": 1})
     clients = [t.client(f"lively-{number}", keep_alive=1) for number in range(8)]
     new = [t.open() for _ in range(8)]
@@ -59,8 +60,9 @@ def what_came_while_the_broker_stood_still_counts(t, workers):
     t.broker.pause()
     for client in clients:
         client.send(mqtt.pingreq())
+    properties = {"session_expiry_interval": 100} if stored else {}
     for number, client in enumerate(new):
-        client.send(mqtt.connect(5, f"new-{number}")[1:])
+        client.send(mqtt.connect(5, f"new-{number}", props=properties)[1:])
     t.pass_time(2)
     t.broker.resume()
     for client in clients:

@@ -358,6 +358,21 @@ def a_connect_that_waits_too_long_is_closed(t):
     t.await_line("its password has not been tried in time")
 
 
+@case("rule 20", "5.0 section 3.1.4")
+def a_connect_that_waited_for_the_broker_has_time_for_its_password(t):
+    """Frozen for longer than `connect_timeout`, with the CONNECT in the socket."""
+    start(t, workers=1, authentication=SLOW, mqtt={"connect_timeout": 1})
+    member = t.open()
+    packet = mqtt.connect(5, "member", True, user="bob", password="bob:s secret")
+    member.send(packet[:1])
+    t.client("other", user="alice", password="wonderland")  # behind it: it has been accepted
+    t.broker.pause()
+    member.send(packet[1:])
+    t.pass_time(2)
+    t.broker.resume()
+    member.expect(CONNACK, reason=0)
+
+
 @case("issue: stop")
 def a_stop_does_not_wait_for_passwords(t):
     start(t, workers=1, authentication={"hash_threads": 1, **SLOW})
