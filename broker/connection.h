@@ -82,7 +82,7 @@ struct connection {
 /* Takes the socket. NULL when there is no memory; the socket is closed then. */
 struct connection *connection_new(struct worker *worker, struct listener *listener, int fd,
                                   struct address peer);
-/* `connect_timeout` from now on: for CONNECT to come, for what proves it, for the store to answer. */
+/* `connect_timeout` from now on: for CONNECT, for its password or proof, for the store. */
 void connection_allow_time(struct connection *connection);
 /* Its timer: CONNECT or keep alive has not come in time, or the peer does not close. */
 void connection_timer_fired(struct worker *worker, struct worker_timer *timer);
