@@ -450,6 +450,14 @@ static bool must_match(const struct subscription *subscription, const struct mes
            (subscription->given_up == 0 || subscription->given_up > message->acknowledged);
 }
 
+/* Its PUBREC with 0x97 may have been lost with the connection: what its publisher sends again is
+ * new to the broker then, and behind what was taken meanwhile. */
+static bool may_have_been_refused(const struct message *message)
+{
+    return message->sends > 1 &&
+           (ledger.troubled || (ledger.limit > 0 && ledger.policy == LEDGER_REJECT));
+}
+
 /* What arrives for the first time comes in the order of its publisher. One of QoS 1 that the
  * publisher has sent again is routed again, to whoever has subscribed or connected meanwhile. What
  * was once left out as too large may come again behind others: a crash forgets that. */
@@ -458,7 +466,7 @@ static void check_order(unsigned client, const struct ledger_delivery *delivery)
     const struct session *session = &ledger.sessions[client];
     const struct message *message = message_of(delivery->message);
     if (message->is.will || (message->is.qos == 1 && message->sends > 1) ||
-        is_too_big(session, message))
+        is_too_big(session, message) || may_have_been_refused(message))
         return;
     for (unsigned i = delivery->message + 1; i <= ledger.count; i++) {
         const struct message *later = &ledger.messages[i];
