@@ -66,10 +66,10 @@ static bool fail(const char *path, const char *what)
 static bool group_is_handed_on(const char *path)
 {
     struct stat directory;
-    const char *slash = strrchr(path, '/');
-    char *name = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    bool handed_on = name != NULL && stat(name, &directory) == 0 && (directory.st_mode & S_ISGID);
-    free(name);
+    char *folder = file_folder(path);
+    bool handed_on =
+        folder != NULL && stat(folder, &directory) == 0 && (directory.st_mode & S_ISGID);
+    free(folder);
     return handed_on;
 }
 

@@ -66,6 +66,12 @@ enum status file_read(const char *path, size_t limit, struct buffer *out, char *
     return status;
 }
 
+char *file_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+}
+
 int file_obstacle(const char *path)
 {
     struct stat found;
@@ -75,8 +81,7 @@ int file_obstacle(const char *path)
         return 0;
     if (errno != ENOENT)
         return errno;
-    const char *slash = strrchr(path, '/');
-    char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    char *folder = file_folder(path);
     int error = folder == NULL || access(folder, W_OK | X_OK) == 0 ? 0 : errno;
     free(folder);
     return error;

@@ -108,9 +108,11 @@ static void append_client(struct log_output *line, const char *text)
         append_member(line, "client", name, (size_t)(end - name));
 }
 
-static void write_json(struct log_output *line, const char *kind, const char *text,
+static void write_json(struct log_output *line, const char *format, const char *text,
                        uint64_t left_out)
 {
+    char kind[KIND_SIZE];
+    kind_text(format, kind);
     const char *level = log_level_name(line->level);
     append_text(line, "{\"time\":\"");
     append_time(line);
@@ -138,14 +140,14 @@ static void write_text(struct log_output *line, const char *text)
     append_text(line, "\n");
 }
 
-/* `left_out`: lines of the kind that it stands for; 0: it is one itself. */
-static void compose(struct log_output *line, enum log_level level, const char *kind,
+/* `format`: of its kind. `left_out`: lines of it that this one stands for; 0: it is one itself. */
+static void compose(struct log_output *line, enum log_level level, const char *format,
                     const char *text, uint64_t left_out)
 {
     line->level = level;
     line->size = 0;
     if (log_format == LOG_JSON)
-        write_json(line, kind, text, left_out);
+        write_json(line, format, text, left_out);
     else
         write_text(line, text);
 }
@@ -154,22 +156,21 @@ static void compose(struct log_output *line, enum log_level level, const char *k
 static void say_missing(struct log_output *line)
 {
     static const char format[] = "%" PRIu64 " lines are missing here: %s; standard error has them";
-    char text[TEXT_SIZE], kind[KIND_SIZE];
+    char text[TEXT_SIZE];
     int error;
     uint64_t missing = log_output_take_missing(&error);
     if (missing == 0)
         return;
     snprintf(text, sizeof text, format, missing, strerror(error));
-    kind_text(format, kind);
-    compose(line, LOG_WARNING, kind, text, 0);
+    compose(line, LOG_WARNING, format, text, 0);
     log_output_close_gap(line, missing);
 }
 
-static void put(enum log_level level, const char *kind, const char *text, uint64_t left_out)
+static void put(enum log_level level, const char *format, const char *text, uint64_t left_out)
 {
     struct log_output line;
     say_missing(&line);
-    compose(&line, level, kind, text, left_out);
+    compose(&line, level, format, text, left_out);
     log_output_write(&line);
 }
 
@@ -190,7 +191,7 @@ static void say_left_out_of(struct log_site *site)
     char kind[KIND_SIZE], text[TEXT_SIZE];
     kind_text(site->format, kind);
     snprintf(text, sizeof text, "%" PRIu64 " more like it left out: %s", count, kind);
-    put(site->level, kind, text, count);
+    put(site->level, site->format, text, count);
 }
 
 static void leave_out(struct log_site *site, enum log_level level, const char *format)
@@ -238,15 +239,14 @@ void log_write(struct log_site *site, enum log_level level, const char *format, 
         leave_out(site, level, format);
         return;
     }
-    char text[TEXT_SIZE], kind[KIND_SIZE];
+    char text[TEXT_SIZE];
     va_list arguments;
     va_start(arguments, format);
     int size = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (size < 0)
         return;
-    kind_text(format, kind);
-    put(level, kind, text, 0);
+    put(level, format, text, 0);
 }
 
 /* ---- Where to ---- */

@@ -55,8 +55,9 @@ void connection_timer_fired(struct worker *worker, struct worker_timer *timer)
                          "5.0 section 3.1.4", "its password has not been tried in time");
         break;
     case CONNECTION_STATE_EXCHANGING:
-        connection_event(connection, CONNECTION_EVENT_TIMED_OUT, REASON_UNSPECIFIED_ERROR,
-                         "5.0 section 3.1.4", "its proof has not come in time");
+        if (is_overdue(connection))
+            connection_event(connection, CONNECTION_EVENT_TIMED_OUT, REASON_UNSPECIFIED_ERROR,
+                             "5.0 section 3.1.4", "its proof has not come in time");
         break;
     case CONNECTION_STATE_RESUMING: /* a Client whose CONNACK the disk keeps back has given up */
         connection_event(connection, CONNECTION_EVENT_TIMED_OUT, REASON_SERVER_UNAVAILABLE,

@@ -182,6 +182,19 @@ def an_exchange_that_takes_too_long_is_closed(t):
     t.await_line("its proof has not come in time")
 
 
+@case("rule 20", "5.0 section 3.1.4")
+def a_proof_that_waited_for_the_broker_is_taken(t):
+    """Frozen for longer than `connect_timeout`, with the proof in the socket."""
+    start(t, mqtt={"connect_timeout": 1})
+    scram = alice()
+    client, challenge = challenged(t, scram)
+    t.broker.pause()
+    client.send(auth(scram, 0x18, scram.final(challenge)))
+    t.pass_time(2)
+    t.broker.resume()
+    client.expect(CONNACK, reason=0)
+
+
 @case("MQTT-3.1.2-24")
 def a_challenge_that_the_client_cannot_take_is_not_sent(t):
     start(t)
