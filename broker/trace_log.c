@@ -26,6 +26,7 @@ enum {
     BLOCK_SIZE = BLOCK_FULL + STEP_SIZE + SESSION_SIZE,
     BLOCKS = 6,     /* of each worker */
     SLOTS = 1024,   /* sessions that a block can refer to at a time */
+    RECENT = 8,     /* steps to which another may be said to be like; a power of two */
     SAY_MS = 10000, /* how often it is said what is lost */
     TIME_SIZE = 32,
 };
@@ -51,6 +52,13 @@ struct slot {
     struct figure figure;
 };
 
+/* The last steps of the block: row, slot and instance in one number, with a gap behind each. */
+struct recent {
+    uint64_t keys[RECENT];
+    unsigned next;     /* counts steps */
+    unsigned distance; /* at which one was like another last: traffic repeats itself */
+};
+
 struct trace_writer {
     struct trace_log *log;
     struct mailbox *full, *empty;
@@ -61,6 +69,7 @@ struct trace_writer {
     uint32_t block_number; /* of `block`, 1 and up */
     uint32_t *row_block;   /* by row: the block in which it was said */
     struct slot slots[SLOTS];
+    struct recent recent;
     uint64_t unwritten; /* the thread's: steps that were lost since the last one in the file */
 };
 
@@ -272,6 +281,48 @@ static bool session_is_said(const struct trace_writer *writer, const struct trac
            (line->incarnation > 0 || line->session.size == 0);
 }
 
+/* ---- Steps that are like one before ----
+ *
+ * Packets come in batches, and what happens to them alternates. A number n alone is the step n
+ * steps before, and -n the same with an instance one higher: the next Packet Identifier. */
+
+enum { LIKE, LIKE_NEXT, LIKE_COUNT };
+#define UNLIKE ((uint64_t)1 << 63) /* no key is as large */
+
+static uint64_t key_of(unsigned row, unsigned slot, const struct trace_line *line)
+{
+    /* The last instance has no next. */
+    if (line->lsn > 0 || line->instance == UINT32_MAX)
+        return UNLIKE;
+    return (uint64_t)(row * SLOTS + slot) << 32 | line->instance;
+}
+
+static void recent_forget(struct recent *recent)
+{
+    for (unsigned i = 0; i < RECENT; i++)
+        recent->keys[i] = UNLIKE;
+}
+
+/* Whether one of the last steps is like this one: `distance` and the return value say how. */
+static uint64_t recent_find(struct recent *recent, uint64_t key)
+{
+    uint64_t like = key - recent->keys[(recent->next - recent->distance) % RECENT];
+    for (unsigned i = 1; like >= LIKE_COUNT && i <= RECENT; i++) {
+        recent->distance = i;
+        like = key - recent->keys[(recent->next - i) % RECENT];
+    }
+    return like;
+}
+
+static char *put_like(char *p, uint64_t like, unsigned distance)
+{
+    if (like == LIKE_NEXT)
+        *p++ = '-';
+    *p++ = (char)('0' + distance);
+    *p++ = '\n';
+    return p;
+}
+
 /* [row, slot, instance, log sequence number], and before it what of that was not said yet. */
 static char *put_step(char *p, struct trace_writer *writer, const struct trace_line *line)
 {
@@ -283,9 +334,15 @@ static char *put_step(char *p, struct trace_writer *writer, const struct trace_l
         p = put_row(p, writer, rows, cell);
     if (!session_is_said(writer, line))
         p = put_session(p, writer, line);
+    unsigned slot = (unsigned)(line->incarnation % SLOTS);
+    uint64_t key = key_of(rows->first + cell, slot, line);
+    uint64_t like = key != UNLIKE ? recent_find(&writer->recent, key) : LIKE_COUNT;
+    writer->recent.keys[writer->recent.next++ % RECENT] = key;
+    if (like < LIKE_COUNT)
+        return put_like(p, like, writer->recent.distance);
     *p++ = '[';
     p = put_figure(p, &rows->figures[cell]);
-    p = put_figure(p, &writer->slots[line->incarnation % SLOTS].figure);
+    p = put_figure(p, &writer->slots[slot].figure);
     p = put_number(p, line->instance);
     if (line->lsn > 0) {
         *p++ = ',';
@@ -325,6 +382,7 @@ void trace_log_add(struct trace_writer *writer, const struct trace_line *line)
         writer->lost = 0;
         writer->block_number++;
         writer->time_ms = UINT64_MAX;
+        recent_forget(&writer->recent);
     }
     block->size = (size_t)(put_step(block->text + block->size, writer, line) - block->text);
 }
@@ -359,7 +417,7 @@ static uint32_t steps_in(const struct block *block, size_t size)
     const char *line = block->text, *end = block->text + size;
     for (const char *next; (next = memchr(line, '\n', (size_t)(end - line))) != NULL;
          line = next + 1)
-        steps += *line == '[';
+        steps += *line != '{';
     return steps;
 }
 
@@ -435,8 +493,11 @@ static void *run(void *argument)
 static enum status make_writer(struct trace_log *log, unsigned index)
 {
     struct trace_writer *writer = &log->writers[index];
-    *writer = (struct trace_writer){
-        .log = log, .index = index, .full = mailbox_new(BLOCKS), .empty = mailbox_new(BLOCKS)};
+    *writer = (struct trace_writer){.log = log,
+                                    .index = index,
+                                    .full = mailbox_new(BLOCKS),
+                                    .empty = mailbox_new(BLOCKS),
+                                    .recent.distance = 1};
     writer->row_block = calloc(log->row_count, sizeof *writer->row_block);
     if (writer->full == NULL || writer->empty == NULL || writer->row_block == NULL)
         return STATUS_NO_MEMORY;

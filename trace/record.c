@@ -8,14 +8,19 @@
 #include <string.h>
 
 /* A Client Identifier has up to 65,535 bytes, of each of which JSON makes six at most. */
-enum { ROWS_MAX = 4096, SLOTS_MAX = 4096, LINE_MAX_SIZE = 1 << 20 };
+enum { ROWS_MAX = 4096, SLOTS_MAX = 4096, RECENT_MAX = 8, LINE_MAX_SIZE = 1 << 20 };
+
+struct short_step {
+    uint64_t row, slot, instance, lsn;
+};
 
 /* What numbers in the lines stand for. */
 struct said {
-    unsigned worker;
     json_t *time; /* the object of the last line that told the time of steps */
     json_t *rows[ROWS_MAX];
     json_t *slots[SLOTS_MAX];
+    struct short_step recent[RECENT_MAX]; /* of the worker that `time` names */
+    unsigned recent_count, recent_next;
 };
 
 struct record_reader {
@@ -155,6 +160,11 @@ static void keep(json_t **place, json_t *json)
     *place = json_incref(json);
 }
 
+static unsigned worker_of(const json_t *json)
+{
+    return (unsigned)number(json, "worker");
+}
+
 /* Takes in a line to which later ones refer; false: it is another. */
 static bool read_said(struct said *said, json_t *json)
 {
@@ -165,6 +175,8 @@ static bool read_said(struct said *said, json_t *json)
         keep(&said->slots[slot], json);
     } else if (json_object_get(json, "time") != NULL && json_object_get(json, "worker") != NULL &&
                json_object_size(json) == 2) {
+        if (said->time != NULL && worker_of(said->time) != worker_of(json))
+            said->recent_count = 0;
         keep(&said->time, json);
     } else {
         return false;
@@ -172,36 +184,60 @@ static bool read_said(struct said *said, json_t *json)
     return true;
 }
 
-/* [row, slot, instance, log sequence number] */
-static void read_short_step(struct record *record, const struct said *said, const json_t *json)
+static void remember(struct said *said, const struct short_step *step)
 {
-    uint64_t numbers[4] = {0};
-    for (size_t i = 0; i < json_array_size(json) && i < 4; i++) {
-        json_int_t value = json_integer_value(json_array_get(json, i));
-        numbers[i] = value > 0 ? (uint64_t)value : 0;
-    }
+    said->recent[said->recent_next] = *step;
+    said->recent_next = (said->recent_next + 1) % RECENT_MAX;
+    if (said->recent_count < RECENT_MAX)
+        said->recent_count++;
+}
+
+static void read_short_step(struct record *record, struct said *said, const struct short_step *step)
+{
     record->kind = RECORD_STEP;
-    if (said->time == NULL || numbers[0] >= ROWS_MAX || said->rows[numbers[0]] == NULL ||
-        numbers[1] >= SLOTS_MAX || said->slots[numbers[1]] == NULL) {
+    if (said->time == NULL || step->row >= ROWS_MAX || said->rows[step->row] == NULL ||
+        step->slot >= SLOTS_MAX || said->slots[step->slot] == NULL) {
         wrong(record, "no line before it says its time, its row and its session");
         return;
     }
+    remember(said, step);
     record->time = json_string_value(json_object_get(said->time, "time"));
-    record->worker = (unsigned)number(said->time, "worker");
-    if (!read_row(record, said->rows[numbers[0]]))
+    record->worker = worker_of(said->time);
+    if (!read_row(record, said->rows[step->row]))
         return;
-    read_session(record, said->slots[numbers[1]]);
-    record->instance = (uint32_t)numbers[2];
-    record->lsn = numbers[3];
+    read_session(record, said->slots[step->slot]);
+    record->instance = (uint32_t)step->instance;
+    record->lsn = step->lsn;
     if (!json_is_array(record->actions) || !json_is_array(record->statements) ||
         record->session == NULL)
         wrong(record, "\"session\", \"actions\" or \"statements\" is missing before it");
 }
 
-static void read_object(struct record *record, const json_t *json)
+static uint64_t element(const json_t *json, size_t index)
 {
+    json_int_t value = json_integer_value(json_array_get(json, index));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+/* n: as n steps before; -n: the same with an instance one higher. */
+static void read_like(struct record *record, struct said *said, json_int_t n)
+{
+    if (n == 0 || n > (json_int_t)said->recent_count || n < -(json_int_t)said->recent_count) {
+        wrong(record, "a step like one before, which is not there");
+        return;
+    }
+    unsigned distance = (unsigned)(n < 0 ? -n : n);
+    struct short_step step = said->recent[(said->recent_next + RECENT_MAX - distance) % RECENT_MAX];
+    step.lsn = 0;
+    step.instance += n < 0;
+    read_short_step(record, said, &step);
+}
+
+static void read_object(struct record *record, struct said *said, const json_t *json)
+{
+    said->recent_count = 0; /* another block begins */
     record->time = json_string_value(json_object_get(json, "time"));
-    record->worker = (unsigned)number(json, "worker");
+    record->worker = worker_of(json);
     if (json_object_get(json, "start") != NULL) {
         record->kind = RECORD_START;
         record->start = json_string_value(json_object_get(json, "start"));
@@ -240,7 +276,8 @@ static void parse_line(struct record_reader *reader, uint64_t size, struct recor
         wrong(out, "a line of %" PRIu64 " bytes; none has more than %d", size, LINE_MAX_SIZE);
         return;
     }
-    reader->json = json_loadb(reader->text, (size_t)size, JSON_REJECT_DUPLICATES, &error);
+    reader->json =
+        json_loadb(reader->text, (size_t)size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (reader->json == NULL)
         wrong(out, "no JSON: %.200s", error.text);
 }
@@ -265,16 +302,24 @@ static bool next_line(struct record_reader *reader, struct record *out)
 static void read_line(struct record_reader *reader, struct record *out)
 {
     while (next_line(reader, out) && out->kind != RECORD_WRONG) {
-        if (json_is_array(reader->json)) {
-            read_short_step(out, &reader->said, reader->json);
+        struct said *said = &reader->said;
+        const json_t *json = reader->json;
+        if (json_is_array(json)) {
+            struct short_step step = {element(json, 0), element(json, 1), element(json, 2),
+                                      element(json, 3)};
+            read_short_step(out, said, &step);
             return;
         }
-        if (!json_is_object(reader->json)) {
-            wrong(out, "neither an object nor an array");
+        if (json_is_integer(json)) {
+            read_like(out, said, json_integer_value(json));
             return;
         }
-        if (!read_said(&reader->said, reader->json)) {
-            read_object(out, reader->json);
+        if (!json_is_object(json)) {
+            wrong(out, "neither an object nor an array nor a number");
+            return;
+        }
+        if (!read_said(said, reader->json)) {
+            read_object(out, said, json);
             return;
         }
     }

@@ -162,7 +162,8 @@ static void bytes_that_are_no_text_are_wrong(void **state)
 static void what_is_no_line_of_a_trace_is_wrong(void **state)
 {
     wrong(STORE, 1, "no run has begun");
-    wrong(START "7\n", 2, "no JSON: ");
+    wrong(START "seven\n", 2, "no JSON: ");
+    wrong(START "true\n", 2, "neither an object nor an array nor a number");
     wrong(START "{\"machine\":\"toaster\"}\n", 2, "there is no machine toaster");
     wrong(START "{}\n", 2, "there is no \"machine\"");
     wrong(START QOS2(NEW, "", "MOLTEN", "PUBLISH", "STORING", "", ""), 2,
@@ -196,6 +197,30 @@ static void a_step_may_refer_to_lines_before_it(void **state)
           "log sequence number 4, and 5 was released before");
 }
 
+#define HELD_TWICE START TIME STORE_ROW SLOT STORED_ROW "[8,3,7]\n[9,3,7,5]\n"
+
+static void a_number_alone_is_a_step_like_one_before(void **state)
+{
+    allowed(HELD_TWICE "-2\n", 3);             /* PUBLISH of 8 */
+    allowed(HELD_TWICE "-2\n-2\n-2\n-2\n", 6); /* 8 and 9 */
+    wrong(HELD_TWICE "2\n", 8, "it is in HELD since line 7, not in FREE");
+    wrong(HELD_TWICE "-1\n", 8, "STORING");
+    wrong(HELD_TWICE "-2\n-2\n2\n", 10, "it is in HELD since line 9, not in FREE");
+}
+
+static void a_number_alone_refers_to_one_of_eight_steps_of_its_block(void **state)
+{
+    wrong(START TIME STORE_ROW SLOT "-1\n", 5, "like one before, which is not there");
+    wrong(HELD_TWICE "-3\n", 8, "like one before, which is not there");
+    wrong(HELD_TWICE "0\n", 8, "like one before, which is not there");
+    wrong(HELD_TWICE "-9223372036854775808\n", 8, "like one before, which is not there");
+    wrong(HELD_TWICE "-2\n-2\n-2\n-2\n-2\n-2\n-2\n-9\n", 15, "like one before, which is not there");
+    wrong(HELD_TWICE "{\"time\":\"\",\"worker\":1}\n-2\n", 9,
+          "like one before, which is not there");
+    allowed(HELD_TWICE TIME "-2\n", 3);
+    wrong(HELD_TWICE "2.0\n", 8, "neither an object nor an array nor a number");
+}
+
 static void a_step_that_refers_to_nothing_is_wrong(void **state)
 {
     wrong(START TIME SLOT "[8,3,7]\n", 4, "no line before it says");
@@ -223,6 +248,8 @@ int main(void)
         cmocka_unit_test(a_line_has_a_mebibyte_at_most),
         cmocka_unit_test(bytes_that_are_no_text_are_wrong),
         cmocka_unit_test(a_step_may_refer_to_lines_before_it),
+        cmocka_unit_test(a_number_alone_is_a_step_like_one_before),
+        cmocka_unit_test(a_number_alone_refers_to_one_of_eight_steps_of_its_block),
         cmocka_unit_test(a_step_that_refers_to_nothing_is_wrong),
         cmocka_unit_test(what_is_no_line_of_a_trace_is_wrong),
     };

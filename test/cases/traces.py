@@ -13,7 +13,7 @@ import checks
 import mqtt_packet
 from case import case
 from cases import scram
-from mqtt_packet import PUBCOMP, PUBLISH, PUBREC, PUBREL
+from mqtt_packet import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 
 TRACE = "trace.jsonl"
 
@@ -81,6 +81,34 @@ def a_trace_has_every_step_with_its_statements_and_its_commit(t, workers):
                  (0, words.replace(TRACE, "shown")))
     status, shown = show(t, "show", TRACE, "--client", "subscriber")
     checks.that(status == 0 and '"session":"subscriber"' in shown and "lisher" not in shown, shown)
+
+
+@case("MQTT-4.3.2-1", "MQTT-2.2.1-4")
+def steps_of_a_batch_are_said_to_be_like_others(t):
+    """The Packet Identifiers of the trace are those that the subscriber got, in their order."""
+    t.holdfast_only("a trace")
+    t.start(workers=1, log={"trace": TRACE, "level": "trace"})
+    subscriber, publisher = t.client("subscriber"), t.client("publisher")
+    subscriber.subscribe("a", qos=1)
+    publisher.send(b"".join(mqtt_packet.publish(publisher.version, "a", b"x", qos=1, packet_id=number)
+                            for number in range(1, 201)))
+    received = []
+    for _ in range(200):
+        received.append(subscriber.expect(PUBLISH).packet_id)
+        subscriber.acknowledge(PUBACK, received[-1])
+    for _ in range(200):
+        publisher.expect(PUBACK)
+    t.broker.stop()
+    found = [(one["machine"], one["state"], one["event"], one["next"]) for one in steps(t)]
+    in_log = re.findall(r'client "[^"]*": (\w+) (\w+) -(\w+)-> (\w+): ', t.broker.log())
+    checks.equal("the steps, and those in the log", found, in_log)
+    sent = [one["packet_identifier"] for one in steps(t, "subscriber", "outbound_qos1") if one["event"] == "SEND"]
+    checks.equal("the Packet Identifiers", sent, received)
+    status, words = check(t)
+    checks.that(status == 0 and "all allowed" in words, words)
+    with open(os.path.join(t.directory, TRACE), encoding="ascii") as file:
+        likes = sum(re.fullmatch("-?[1-8]\n", line) is not None for line in file)
+    checks.that(likes > 200, f"{likes} steps are like others")
 
 
 @case("rule 16", timeout=60)
