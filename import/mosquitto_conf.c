@@ -27,6 +27,7 @@ struct reader {
     bool had_security; /* per_listener_settings comes too late */
     bool in_bridge;
     bool had_persistence;
+    bool had_log_file;
     bool may_include;
     char *names[FILES_MAX]; /* of included files: places point to them */
     size_t name_count;
@@ -157,6 +158,34 @@ static enum status take_persistent_client_expiration(struct reader *reader, cons
         }
     }
     return refuse(reader, "%s: a number with h, d, w, m or y is missing", name);
+}
+
+/* One of each line's destinations can be kept: a file. The names are those of mosquitto.conf(5). */
+static enum status take_log_dest(struct reader *reader, const char *name, char *value)
+{
+    static const char *const others[] = {"none",  "stdout", "stderr", "syslog",
+                                         "topic", "dlt",    "android"};
+    const char *destination = next_word(&value);
+    const char *path = value + strspn(value, " ");
+    if (strcmp(destination, "file") == 0) {
+        if (path[0] == '\0')
+            return refuse(reader, "%s: the name of its file is missing", name);
+        if (reader->had_log_file)
+            return refuse(reader, "%s: mosquitto takes one file", name);
+        reader->had_log_file = true;
+        draft_set(reader->draft, reader->place, CONFIG_SECTION_log, "file", path);
+        draft_remark(reader->draft, reader->place, name,
+                     "Holdfast's user has to be able to write that file");
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(others[i], destination) == 0) {
+            draft_remark(reader->draft, reader->place, name,
+                         "the log goes to standard error, or to the file of 'log_dest file'");
+            return STATUS_OK;
+        }
+    }
+    return refuse(reader, "%s: there is no such destination", name);
 }
 
 /* Each line adds a kind; levels here have those above them. */
