@@ -28,6 +28,7 @@ struct broker;
 enum {
     COUNTERS_QOS = 3,
     COUNTERS_REFUSALS = 0x23, /* Reason Codes 0x80 to 0xA2 */
+    COUNTERS_AGE_MS = 16,     /* the highest bound of queue_age is 37 hours */
 };
 
 struct worker_counters {
@@ -39,6 +40,7 @@ struct worker_counters {
     _Atomic uint64_t dropped[DROP_COUNT];
     _Atomic uint64_t connects_refused[COUNTERS_REFUSALS]; /* by Reason Code - 0x80 */
     struct distribution turn_us;                          /* of the loop, without its waiting */
+    struct distribution queue_age; /* of what had to wait in a queue, in COUNTERS_AGE_MS */
 };
 
 /* Of all workers: the number at `offset` in struct worker_counters. Any thread. */

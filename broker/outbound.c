@@ -345,6 +345,20 @@ static void send_qos0(struct worker *worker, struct session *session, struct que
     identifiers_fini(&entry->identifiers);
 }
 
+/* Takes the oldest message out, and counts for how long it was owed: not of a retained message
+ * that was asked for, which is older than the subscription. */
+static struct queued take_head(struct worker *worker, struct outbound *outbound,
+                               struct queue *queue)
+{
+    struct queued entry = queue_pop(queue);
+    outbound_count_bytes(worker, outbound, entry.message, false);
+    int64_t age_ms = worker->store_now_ms - entry.message->stored.received_at_ms;
+    if (!entry.patient)
+        distribution_add(&worker->counters.queue_age,
+                         age_ms > 0 ? (uint64_t)age_ms / COUNTERS_AGE_MS : 0);
+    return entry;
+}
+
 static void pump_queue(struct worker *worker, struct session *session)
 {
     struct outbound *outbound = &session->outbound;
@@ -364,16 +378,14 @@ static void pump_queue(struct worker *worker, struct session *session)
         }
 #endif
         if (head->qos == 0) {
-            struct queued entry = queue_pop(queue);
-            outbound_count_bytes(worker, outbound, entry.message, false);
+            struct queued entry = take_head(worker, outbound, queue);
             outbound->qos0_count--;
             send_qos0(worker, session, &entry);
             continue;
         }
         if (!may_start(session, head->message))
             break;
-        struct queued entry = queue_pop(queue);
-        outbound_count_bytes(worker, outbound, entry.message, false);
+        struct queued entry = take_head(worker, outbound, queue);
         start_exchange(worker, session, &entry);
     }
 }

@@ -185,12 +185,24 @@ static void write_commit_rows(struct page *page)
     write_distribution(page, &page->store.commit_rows, 1);
 }
 
-static void write_turn_seconds(struct page *page)
+static void write_of_workers(struct page *page, size_t offset, double unit)
 {
     struct distribution_reading reading = {0};
-    for (unsigned i = 0; i < page->broker->worker_count; i++)
-        distribution_read(&page->broker->workers[i].counters.turn_us, &reading);
-    write_distribution(page, &reading, 1e-6);
+    for (unsigned i = 0; i < page->broker->worker_count; i++) {
+        const char *counters = (const char *)&page->broker->workers[i].counters;
+        distribution_read((const struct distribution *)(const void *)(counters + offset), &reading);
+    }
+    write_distribution(page, &reading, unit);
+}
+
+static void write_turn_seconds(struct page *page)
+{
+    write_of_workers(page, offsetof(struct worker_counters, turn_us), 1e-6);
+}
+
+static void write_queue_age(struct page *page)
+{
+    write_of_workers(page, offsetof(struct worker_counters, queue_age), COUNTERS_AGE_MS * 1e-3);
 }
 
 /* ---- The table ---- */
@@ -214,7 +226,7 @@ void metrics_print_markdown(FILE *out)
           "format of Prometheus; `docs/operation.md` says how it is asked and who may. The number "
           "of series is bounded by the configuration, never by clients, sessions or topics. "
           "Counters begin at 0 with the broker's start. Histograms have a bound at each power of "
-          "two, of microseconds or of rows.\n\n"
+          "two, of microseconds, of 16 milliseconds or of rows.\n\n"
           "| Metric | Kind | Labels | What it says |\n|---|---|---|---|\n",
           out);
 #define FAMILY(kind, name, labels, help)                                                           \

@@ -74,6 +74,37 @@ def metrics_count_what_came_and_went_by_qos(t, workers):
     await_value(t, 'holdfast_connections{listener="plain"}', 1)
 
 
+@case("promise 5")
+def the_age_of_what_was_queued_is_counted_when_it_is_sent(t):
+    start(t)
+    t.away("away", "a", qos=1)
+    publisher = t.client("publisher")
+    sent = time.monotonic()
+    publisher.publish("a", b"x", qos=1)
+    owed = time.monotonic()
+    t.pass_time(0.3)
+    returned = time.monotonic()
+    back = t.back("away")
+    back.message(topic="a", payload=b"x", qos=1)
+    received = time.monotonic()
+    await_value(t, "holdfast_queue_age_seconds_count", 1)
+    found = scrape(t)
+    age, resolution = found["holdfast_queue_age_seconds_sum"], 0.016
+    checks.that(returned - owed - 2 * resolution <= age <= received - sent + resolution,
+                f"{age} s, of at least {returned - owed} s and at most {received - sent} s")
+    checks.equal("younger than the time that it was away", found['holdfast_queue_age_seconds_bucket{le="0.128"}'], 0)
+    for topic in ("b/1", "b/2"):
+        publisher.publish(topic, b"kept", qos=1, retain=True)
+    late = t.client("late", props={"receive_maximum": 1})
+    late.subscribe("b/+", qos=1)
+    for _ in range(2):  # the second waits for the PUBACK of the first
+        late.message(payload=b"kept", qos=1, retain=True)
+    publisher.publish("a", b"at once", qos=1)
+    back.message(topic="a", payload=b"at once", qos=1)
+    checks.equal("with retained messages that waited, and one that did not",
+                 scrape(t)["holdfast_queue_age_seconds_count"], 1)
+
+
 @case("promise 5", "rule 22")
 def metrics_count_drops_refusals_and_limits(t):
     start(t, mqtt={"max_queued_messages": 3, "max_stored_sessions": 2})
