@@ -12,6 +12,7 @@
 #include "import/mosquitto_conf.h"
 #include "import/mosquitto_db.h"
 #include "import/mosquitto_store.h"
+#include "import/nanomq_conf.h"
 #include "transfer/offline.h"
 
 enum { EXIT_LOOK = 1, EXIT_NOT_DONE = 2 };
@@ -19,7 +20,7 @@ enum { EXIT_LOOK = 1, EXIT_NOT_DONE = 2 };
 #define DATABASE_MAX ((size_t)1 << 36) /* all of it is in memory */
 
 static const char usage[] =
-    "usage: holdfast import mosquitto.conf FILE [--output FILE]\n"
+    "usage: holdfast import mosquitto.conf|nanomq.conf FILE [--output FILE]\n"
     "       holdfast import mosquitto.db FILE --store DIRECTORY\n"
     "\n"
     "mosquitto.conf  writes a configuration that is as near to FILE, and the files of its\n"
@@ -27,6 +28,9 @@ static const char usage[] =
     "                no counterpart is named on standard error, with its line, and in comments.\n"
     "                A listener that would be more open than it was is left out. Exit status 1:\n"
     "                what is marked SECURITY wants to be looked at before the result is used.\n"
+    "nanomq.conf     the same of a NanoMQ of 0.14 or later (HOCON), with the files that it "
+    "includes.\n"
+    "                Users and rights have to be written anew: remarks say where.\n"
     "mosquitto.db    takes sessions, subscriptions, queued and retained messages of a mosquitto "
     "that\n"
     "                has been stopped into DIRECTORY, which has no store yet. As root, it belongs\n"
@@ -77,12 +81,15 @@ static int put(const struct draft *draft, const char *kind, const char *output)
     return status;
 }
 
-static int import_configuration(const char *kind, const char *path, const char *output)
+static int import_configuration(const char *kind,
+                                enum status (*read)(const char *path, struct draft *draft,
+                                                    char *error, size_t error_size),
+                                const char *path, const char *output)
 {
     struct draft draft = {0};
     char error[512];
     int status;
-    if (mosquitto_conf_read(path, &draft, error, sizeof error) != STATUS_OK) {
+    if (read(path, &draft, error, sizeof error) != STATUS_OK) {
         status = fail(error);
     } else {
         draft_print_remarks(&draft, stderr);
@@ -169,7 +176,9 @@ int import_command(int argc, char **argv)
     }
     const char *kind = argc - optind == 2 ? argv[optind] : "";
     if (strcmp(kind, "mosquitto.conf") == 0 && store == NULL)
-        return import_configuration(kind, argv[optind + 1], output);
+        return import_configuration(kind, mosquitto_conf_read, argv[optind + 1], output);
+    if (strcmp(kind, "nanomq.conf") == 0 && store == NULL)
+        return import_configuration(kind, nanomq_conf_read, argv[optind + 1], output);
     if (strcmp(kind, "mosquitto.db") == 0 && store != NULL && output == NULL)
         return import_database(argv[optind + 1], store);
     return misused();

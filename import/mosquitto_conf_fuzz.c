@@ -2,34 +2,14 @@
  * the text does not say that one is. */
 #include "import/mosquitto_conf.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/memory.h"
-#include "config/config.h"
+#include "import/draft_testing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check_result(const struct draft *draft, bool may_be_open)
-{
-    char *text = NULL, error[512] = "";
-    size_t size = 0;
-    struct config config;
-    FILE *memory = open_memstream(&text, &size);
-    CHECK(memory != NULL);
-    draft_print(draft, "mosquitto.conf", memory);
-    fclose(memory);
-    if (config_load_text("x", bytes_of(text, size), &config, error, sizeof error) == STATUS_OK) {
-        for (size_t i = 0; i < config.listener_count; i++)
-            CHECK(may_be_open || !config.listeners[i].allow_anonymous);
-        config_fini(&config);
-    } else {
-        CHECK(strstr(error, "listener") != NULL || strstr(error, "bind") != NULL);
-    }
-    free(text);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -43,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool may_be_open = memmem(data, size, "allow_anonymous", 15) != NULL;
     if (mosquitto_conf_read_text("x", text, before + size, &draft, error, sizeof error) ==
         STATUS_OK)
-        check_result(&draft, may_be_open);
+        draft_check_result(&draft, may_be_open);
     else
         CHECK(strncmp(error, "x:", 2) == 0);
     draft_fini(&draft);

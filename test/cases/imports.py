@@ -155,6 +155,140 @@ def each_option_of_mosquitto_has_its_counterpart_or_is_named(t, line):
         checks.that("No such file" in done.stderr, f"--check-config says {done.stderr!r}")
 
 
+# A line of nanomq.conf behind a listener, as NanoMQ's example configuration has them; as in LINES.
+NANOMQ = (
+    ("mqtt { max_packet_size = 10KB }", "mqtt.max_packet_size = 10240", None),
+    ("mqtt.max_packet_size : 260MB", None, "SECURITY: max_packet_size"),
+    ("mqtt { max_mqueue_len = 2048, keepalive_multiplier = 1.25 }", "mqtt.max_queued_messages = 2048", None),
+    ("mqtt { max_mqueue_len = 2048, keepalive_multiplier = 1.25 }", "mqtt.keepalive_multiplier = 1.25", None),
+    ("mqtt {\n retry_interval = 10s\n}", None, "mqtt.retry_interval"),
+    ("sqlite { disk_cache_size = 1024\n flush_mem_threshold = 7 }", "sqlite.disk_cache_size = 1024", None),
+    ("sqlite { disk_cache_size = 0 }", None, "sqlite.disk_cache_size"),
+    ("sqlite.mounted_file_path=\"/a/b c/\" # where", "sqlite.mounted_file_path = \"/a/b c/\"", "user has to be able"),
+    ("sqlite { resend_interval = 5s }", "sqlite.resend_interval = 5000", None),
+    ("log { level = warn }", "log.level = warning", None),
+    ("log { to = [console, file], dir = \"/a\", file = \"b.log\" }", "log.file = \"/a/b.log\"", "log.to"),
+    ("log { to = [file] }", None, "there are no log.dir"),
+    ("auth { allow_anonymous = true }", "listener tcp-1883.allow_anonymous = true", None),
+    ("auth { allow_anonymous = false }", "listener tcp-1883.allow_anonymous = false", None),
+    ("auth { allow_anonymous = false }\nauth.allow_anonymous = true", "listener tcp-1883.allow_anonymous = true", None),
+    ("// nothing", "listener tcp-1883.allow_anonymous = false", "auth.allow_anonymous"),
+    ("auth { password = {include \"/etc/nanomq_pwd.conf\"} }", "listener tcp-1883.allow_anonymous = false",
+     "holdfast passwd"),
+    ("auth { acl = {include \"/etc/nanomq_acl.conf\"} }", "authorization.acl_file = \"/etc/holdfast/acl\"",
+     "SECURITY: auth.acl"),
+    ("auth { no_match = deny }", "authorization.acl_file = \"/etc/holdfast/acl\"", "SECURITY: auth.acl"),
+    ("auth { no_match = allow, cache = { ttl = 1m } }", "listener tcp-1883.transport = tcp", "auth.cache"),
+    ("auth { http_auth = { auth_req { url = \"http://127.0.0.1:80/secret\" } } }",
+     "listener none.allow_anonymous = false", "SECURITY: auth.http_auth"),
+    ("auth { new = 1 }", "listener none.allow_anonymous = false", "SECURITY: auth.new"),
+    ("listeners.tcp { new = 1 }", "listener none.allow_anonymous = false", "SECURITY: listeners.tcp.new"),
+    ("listeners.ssl { bind = \"0.0.0.0:8883\", keyfile = \"/k\", certfile = \"/c\", verify_peer = false }",
+     "listener tls-8883.transport = tls", None),
+    ("listeners.ssl { bind = \"[::1]:8883\", keyfile = \"/k\" }", "listener tcp-1883.transport = tcp",
+     "SECURITY: certfile"),
+    ("listeners.ssl { keyfile = \"/k\", certfile = \"/c\", cacertfile = \"/a\", verify_peer = true, "
+     "fail_if_no_peer_cert = true }\nauth.allow_anonymous = true", "listener tls-8883.client_certificate = required",
+     None),
+    ("listeners.ssl { keyfile = \"/k\", certfile = \"/c\", cacertfile = \"/a\", verify_peer = true }\n"
+     "auth.allow_anonymous = true", "listener tls-8883.client_certificate = optional", None),
+    ("listeners.ssl { keyfile = \"/k\", certfile = \"/c\", cacertfile = \"/a\", verify_peer = true }",
+     "listener tcp-1883.transport = tcp", "SECURITY: verify_peer"),
+    ("listeners.ssl { keyfile = \"/k\", certfile = \"/c\", key_password = secret }", "listener tls-8883.key = \"/k\"",
+     "listeners.ssl.key_password"),
+    ("listeners.ws { bind = \"0.0.0.0:8083/mqtt\" }", "listener ws-8083.bind = \"0.0.0.0:8083\"", None),
+    ("listeners.ssl { keyfile = \"/k\", certfile = \"/c\" }\nlisteners.wss { bind = \"nmq-wss://0.0.0.0:8086/mqtt\" }",
+     "listener wss-8086.certificate = \"/c\"", None),
+    ("listeners.tcp.second { bind = \"127.0.0.1:1884\" }", "listener tcp-1884.bind = \"127.0.0.1:1884\"", None),
+    ("listeners.tcp.second { bind = \"127.0.0.1:1884\", enable = false }", "listener tcp-1883.transport = tcp", None),
+    ("listeners.quic { bind = \"127.0.0.1:14567\" }", None, "SECURITY: listeners.quic.bind"),
+    ("bridges.mqtt.a { server = \"mqtt-tcp://h:1883\", password = secret }", None, "there are no bridges"),
+    ("webhook { events = [ { event = \"on_message_publish\" } { event = \"x\" } ] }", None, "there are no webhooks"),
+    ("http_server { username = admin, password = secret }", None, "http_server.username"),
+    ("a = 1", None, "SECURITY: a"),
+    ("include \"/nonexistent\"", "error", "/nonexistent"),
+    ("mqtt {", "error", ":2: a { has no }"),
+    ("}", "error", ":2: a } has no {"),
+    ("log.to = [file", "error", ":2: a [ has no ]"),
+    ("a = \"b", "error", ":2: a text has no quotation mark"),
+    ("a = ${b}", "error", ":2: substitutions"),
+    ("a += 1", "error", ":2: a: += is not read"),
+    ("a", "error", ":2: a: there is no value"),
+    ("a = " + "[" * 40, "error", ":2: more than 32"),
+    ("x" * 600 + " = 1", "error", ":2: the name of a setting is too long"),
+    ("mqtt.max_packet_size = many", "error", ":2: mqtt.max_packet_size"),
+    ("log.level = loud", "error", ":2: log.level"),
+    ("listeners.ws.bind = \"8083\"", "error", ":2: listeners.ws.bind"),
+    ("listeners.ws.bind = \"0.0.0.0:70000\"", "error", ":2: listeners.ws.bind"),
+    ("url=nmq-tcp://0.0.0.0:1883", "error", ":2: url: this is the format of NanoMQ before 0.14"),
+)
+
+
+@case("issue: coming from elsewhere", over={"line": range(len(NANOMQ))})
+def each_setting_of_nanomq_has_its_counterpart_or_is_named(t, line):
+    t.holdfast_only("import")
+    text, option, said = NANOMQ[line]
+    path = write(t, "nanomq.conf", f"listeners.tcp {{ bind = \"127.0.0.1:1883\" }}\n{text}\n")
+    status, out, err = run_import(t, "nanomq.conf", path)
+    if option == "error":
+        checks.equal("status", status, 2)
+        checks.that(said in err and len(err) < 1000 and out == "", f"it says {err!r}")
+        return
+    checks.equal(f"status, with {err!r}", status, 1 if "SECURITY" in (said or "") else 0)
+    checks.that(option is None or option in options_of(out), f"{option} is not in {out}")
+    for part in (err, out):
+        checks.that(said is None or said in part, f"{said} is not in {part!r}")
+        checks.that("secret" not in part, f"a secret is in {part!r}")
+
+
+@case("issue: coming from elsewhere")
+def a_configuration_of_nanomqs_starts_a_broker(t):
+    t.holdfast_only("import")
+    write(t, "limits.conf", "{ mqtt { max_packet_size = 2KB } }")
+    status, out, err = run_import(t, "nanomq.conf", write(t, "nanomq.conf", f"""
+system {{ num_taskq_thread = 0 }}
+include "limits.conf"
+listeners.tcp {{ bind = "{t.address}:1883" }}
+listeners.ws {{ bind = "{t.address}:8083/mqtt" }}
+sqlite {{ disk_cache_size = 102400, mounted_file_path = "{t.directory}/store", flush_mem_threshold = 100 }}
+auth {{ allow_anonymous = true, no_match = allow }}
+"""))
+    checks.equal(err, status, 0)
+    ours = listen(t, t.binary, t.dialect, out, (1883, 8083))
+    published = subprocess.run(["mosquitto_pub", "-V", "5", "-h", t.address, "-p", "1883", "-t", "t", "-m", "x",
+                                "-q", "1"], check=False, capture_output=True, timeout=20)
+    ours.stop()
+    checks.equal("published", published.returncode, 0)
+    checks.that("mqtt.max_packet_size = 2048" in options_of(out), f"what is included is not in {out}")
+
+
+NANOMQ_HOSTILE = (
+    ("zero bytes", b"\0\0\0"),
+    ("an executable", b"\x7fELF\x02\x01\x01\0\0\0"),
+    ("a value without end", b"a = " + b"x" * 500000),
+    ("a line end in a key", b"\"a\\nlistener \\\"x\\\" { allow_anonymous = true }\" = 1"),
+    ("a line end in a value", b"sqlite.mounted_file_path = \"a\\nlistener \\\"x\\\" { allow_anonymous = true }\""),
+    ("a brace in a value", b"sqlite.mounted_file_path = \"a\\\" } listener \\\"x\\\" { allow_anonymous = true }\""),
+    ("many settings", b"a=1\n" * 100000),
+    ("many listeners", b"".join(b"listeners.ws.a%d.bind = \"1:%d\"\n" % (i, i) for i in range(1, 9000))),
+    ("deep keys", b".".join([b"a"] * 200) + b" { " * 30),
+    ("a file that includes itself", b"include \"nanomq.conf\""),
+    ("a directory", b"include \".\""),
+)
+
+
+@case("issue: coming from elsewhere", over={"what": range(len(NANOMQ_HOSTILE))}, timeout=60)
+def no_nanomq_conf_opens_a_listener_that_it_does_not_have(t, what):
+    t.holdfast_only("import")
+    path = write(t, "nanomq.conf", b"listeners.tcp { bind = \"127.0.0.1:1883\" }\n" + NANOMQ_HOSTILE[what][1])
+    status, out, err = run_import(t, "nanomq.conf", path)
+    checks.that(status in (0, 1, 2) and (status != 2 or len(err) < 1000), f"status {status}: {err[:1000]!r}")
+    checks.that(status != 2 or out == "", f"something is written: {out[:1000]!r}")
+    checks.that(not any("allow_anonymous = true" in one and not one.startswith("sqlite.mounted_file_path")
+                        for one in options_of(out)), f"it is open: {out[:2000]!r}")
+    checks.that(all(ord(char) >= 32 or char == "\n" for char in out), f"control characters in {out[:2000]!r}")
+
+
 @case("issue: coming from elsewhere")
 def mosquittos_example_configurations_are_taken_over(t):
     t.holdfast_only("import")
