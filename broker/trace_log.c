@@ -316,6 +316,9 @@ static uint64_t recent_find(struct recent *recent, uint64_t key)
 
 static char *put_like(char *p, uint64_t like, unsigned distance)
 {
+#ifdef SEEDED_BUG_TRACE_LIKE_WRONG
+    like = LIKE;
+#endif
     if (like == LIKE_NEXT)
         *p++ = '-';
     *p++ = (char)('0' + distance);

@@ -218,6 +218,9 @@ static void set_rights(struct work *work)
 {
     const struct hocon_setting *rules = find_below(work, "auth.acl.");
     const struct hocon_setting *no_match = find(work, "auth.no_match");
+#ifdef SEEDED_BUG_NANOMQ_RIGHTS_FORGOTTEN
+    return;
+#endif
     if (rules == NULL && no_match != NULL && strcmp(no_match->value, "allow") != 0)
         rules = no_match;
     if (rules == NULL)
@@ -294,8 +297,12 @@ static enum status take_bind(struct listener_work *one, const struct hocon_setti
 static void set_anonymous(struct listener_work *one)
 {
     const struct hocon_setting *given = find(one->work, "auth.allow_anonymous");
+    bool allowed = is_true(given);
+#ifdef SEEDED_BUG_NANOMQ_OPENS
+    allowed = allowed || given == NULL;
+#endif
     set(one, given != NULL ? given->place : one->place, "allow_anonymous",
-        is_true(given) ? "true" : "false");
+        allowed ? "true" : "false");
     if (given == NULL)
         draft_remark(one->work->draft, one->place, "auth.allow_anonymous",
                      "NanoMQ lets everybody in where it is not given; Holdfast does not");
