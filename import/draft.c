@@ -60,6 +60,14 @@ void draft_warn(struct draft *draft, struct draft_place place, const char *name,
     draft->warning_count++;
 }
 
+void draft_refuse(struct draft_place place, char *error, size_t error_size, const char *format,
+                  va_list arguments)
+{
+    char why[256];
+    vsnprintf(why, sizeof why, format, arguments);
+    snprintf(error, error_size, "%s:%u: %s", place.file, place.line, why);
+}
+
 /* ---- Options ---- */
 
 /* What of a text would not be read back as it is. */

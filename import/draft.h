@@ -7,6 +7,7 @@
 #ifndef IMPORT_DRAFT_H
 #define IMPORT_DRAFT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -40,6 +41,10 @@ void draft_remark(struct draft *draft, struct draft_place place, const char *nam
 /* The same for what restricted who may connect or what they may do. */
 void draft_warn(struct draft *draft, struct draft_place place, const char *name, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
+
+/* Into `error`, what cannot be read: "FILE:LINE: why". */
+void draft_refuse(struct draft_place place, char *error, size_t error_size, const char *format,
+                  va_list arguments) __attribute__((format(printf, 4, 0)));
 
 /* Sets an option outside of listeners. A value that Holdfast does not allow is warned about, with
  * what is allowed, and not set. */

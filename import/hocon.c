@@ -34,13 +34,10 @@ static enum status refuse(struct reader *reader, const char *format, ...)
 
 static enum status refuse(struct reader *reader, const char *format, ...)
 {
-    char why[256];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(why, sizeof why, format, arguments);
+    draft_refuse(reader->place, reader->error, reader->error_size, format, arguments);
     va_end(arguments);
-    snprintf(reader->error, reader->error_size, "%s:%u: %s", reader->place.file, reader->place.line,
-             why);
     return STATUS_INVALID;
 }
 

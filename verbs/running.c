@@ -124,7 +124,7 @@ void running_stats(struct verb_call *call)
         connected, "away", sessions > connected ? sessions - connected : 0, "stored_sessions",
         (json_int_t)counter_read(&broker->stored_sessions), "subscriptions",
         (json_int_t)topic_index_count(broker->index), "retained",
-        (json_int_t)retained_count(broker->retained), "queued_bytes", SUM(queued_bytes),
+        (json_int_t)retained_usage(broker->retained).messages, "queued_bytes", SUM(queued_bytes),
         "queues_near_full", SUM(queues_near_full), "traffic", traffic_of(broker), "dropped",
         drops_of(broker), "limits", limits_of(broker), "store", store_of(broker), "turn_us",
         turns_of(broker));
