@@ -15,7 +15,8 @@ enum { PATH_SIZE = 600, TEXT_SIZE = 4200, LISTENERS_MAX = 256 };
 struct work {
     const struct hocon *from;
     struct draft *draft;
-    bool *remarked; /* by known setting */
+    bool *remarked;  /* by known setting */
+    char **prefixes; /* by setting: the path of the listener that it is of, or NULL */
     char *error;
     size_t error_size;
 };
@@ -246,7 +247,7 @@ static const struct listener_kind {
 struct listener_work {
     struct work *work;
     const struct listener_kind *kind;
-    char prefix[PATH_SIZE];
+    const char *prefix;
     const char *keys; /* the path of the block that has the certificate */
     struct draft_place place;
     struct draft_listener *to;
@@ -303,7 +304,7 @@ static void set_anonymous(struct listener_work *one)
 #endif
     set(one, given != NULL ? given->place : one->place, "allow_anonymous",
         allowed ? "true" : "false");
-    if (given == NULL)
+    if (given == NULL && one->work->draft->listener_count == 1) /* said once */
         draft_remark(one->work->draft, one->place, "auth.allow_anonymous",
                      "NanoMQ lets everybody in where it is not given; Holdfast does not");
 }
@@ -361,12 +362,11 @@ static bool is_listener_option(const char *name)
 static void look_for_unknown(struct listener_work *one)
 {
     size_t size = strlen(one->prefix);
+    char **prefixes = one->work->prefixes;
     for (size_t i = 0; i < one->work->from->count; i++) {
         const struct hocon_setting *setting = &one->work->from->settings[i];
-        if (!begins_with(setting->path, one->prefix) || setting->path[size] != '.')
-            continue;
-        const char *name = setting->path + size + 1;
-        if (!is_listener_option(name) && strchr(name, '.') == NULL)
+        if (prefixes[i] != NULL && strcmp(prefixes[i], one->prefix) == 0 &&
+            !is_listener_option(setting->path + size + 1))
             leave_out(one, setting->place, setting->path, "it is not known what that is");
     }
 }
@@ -393,23 +393,51 @@ static enum status add_listener(struct listener_work *one)
     return STATUS_OK;
 }
 
-/* "listeners.KIND" or "listeners.KIND.NAME", of which a setting is; false: of neither. */
-static bool find_prefix(const struct hocon_setting *setting, const char *kind, char *out)
+/* "listeners.KIND", or "listeners.KIND.NAME" where that has an address of its own. */
+static char *make_prefix(const struct work *work, const char *path)
 {
-    int size = snprintf(out, PATH_SIZE, "listeners.%s", kind);
-    if (!begins_with(setting->path, out) || setting->path[size] != '.')
-        return false;
-    const char *rest = setting->path + size + 1, *dot = strchr(rest, '.');
-    if (dot != NULL)
-        snprintf(out + size, PATH_SIZE - (size_t)size, ".%.*s", (int)(dot - rest), rest);
-    return true;
+    char *prefix = memory_take(PATH_SIZE);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        int size = snprintf(prefix, PATH_SIZE, "listeners.%s", kinds[i].name);
+        if (!begins_with(path, prefix) || path[size] != '.')
+            continue;
+        const char *rest = path + size + 1, *dot = strchr(rest, '.');
+        if (dot != NULL) {
+            snprintf(prefix + size, PATH_SIZE - (size_t)size, ".%.*s", (int)(dot - rest), rest);
+            if (option_below(work, prefix, "bind") == NULL)
+                prefix[size] = '\0';
+        }
+        return prefix;
+    }
+    free(prefix);
+    return NULL;
 }
 
-static bool was_seen(const struct work *work, size_t before, const char *kind, const char *prefix)
+static void make_prefixes(struct work *work)
 {
-    char other[PATH_SIZE];
-    for (size_t i = 0; i < before; i++) {
-        if (find_prefix(&work->from->settings[i], kind, other) && strcmp(other, prefix) == 0)
+    work->prefixes = memory_take_zeroed(work->from->count + 1, sizeof *work->prefixes);
+    for (size_t i = 0; i < work->from->count; i++)
+        work->prefixes[i] = make_prefix(work, work->from->settings[i].path);
+}
+
+static void free_prefixes(struct work *work)
+{
+    for (size_t i = 0; i < work->from->count; i++)
+        free(work->prefixes[i]);
+    free(work->prefixes);
+}
+
+static bool is_of_kind(const char *prefix, const struct listener_kind *kind)
+{
+    const char *name = prefix + strlen("listeners.");
+    size_t size = strlen(kind->name);
+    return strncmp(name, kind->name, size) == 0 && (name[size] == '\0' || name[size] == '.');
+}
+
+static bool was_seen(const struct work *work, size_t setting)
+{
+    for (size_t i = 0; i < setting; i++) {
+        if (work->prefixes[i] != NULL && strcmp(work->prefixes[i], work->prefixes[setting]) == 0)
             return true;
     }
     return false;
@@ -418,28 +446,18 @@ static bool was_seen(const struct work *work, size_t before, const char *kind, c
 static enum status add_listeners(struct work *work, const struct listener_kind *kind)
 {
     for (size_t i = 0; i < work->from->count; i++) {
-        struct listener_work one = {
-            .work = work, .kind = kind, .place = work->from->settings[i].place};
-        if (!find_prefix(&work->from->settings[i], kind->name, one.prefix) ||
-            was_seen(work, i, kind->name, one.prefix))
+        const struct hocon_setting *setting = &work->from->settings[i];
+        if (work->prefixes[i] == NULL || !is_of_kind(work->prefixes[i], kind) || was_seen(work, i))
             continue;
+        if (work->draft->listener_count == LISTENERS_MAX)
+            return refuse(work, setting, "there are too many listeners");
+        struct listener_work one = {
+            .work = work, .kind = kind, .prefix = work->prefixes[i], .place = setting->place};
         /* wss has those of ssl where it has none of its own. */
         one.keys = option(&one, "certfile") != NULL ? one.prefix : "listeners.ssl";
-        if (work->draft->listener_count == LISTENERS_MAX)
-            return refuse(work, &work->from->settings[i], "there are too many listeners");
         TRY(add_listener(&one));
     }
     return STATUS_OK;
-}
-
-static bool is_known_kind(const char *path)
-{
-    char prefix[PATH_SIZE];
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (find_prefix(&(struct hocon_setting){.path = (char *)path}, kinds[i].name, prefix))
-            return true;
-    }
-    return false;
 }
 
 static enum status set_listeners(struct work *work)
@@ -477,7 +495,7 @@ static bool is_below(const char *path, const char *section)
     return section[size - 1] == '.' ? begins_with(path, section) : strcmp(path, section) == 0;
 }
 
-/* What set_listeners() and the others look at by themselves. */
+/* What others look at by themselves. */
 static bool is_looked_at(const char *path)
 {
     static const char *const others[] = {
@@ -487,7 +505,7 @@ static bool is_looked_at(const char *path)
         if (is_below(path, others[i]))
             return true;
     }
-    return is_known_kind(path);
+    return false;
 }
 
 static enum status take_known(struct work *work, unsigned number,
@@ -506,13 +524,14 @@ static enum status take_known(struct work *work, unsigned number,
     return STATUS_OK;
 }
 
-static enum status take_setting(struct work *work, const struct hocon_setting *setting)
+static enum status take_setting(struct work *work, size_t number)
 {
+    const struct hocon_setting *setting = &work->from->settings[number];
     for (unsigned i = 0; i < KNOWN_COUNT; i++) {
         if (is_below(setting->path, known_settings[i].path))
             return take_known(work, i, setting);
     }
-    if (is_looked_at(setting->path))
+    if (work->prefixes[number] != NULL || is_looked_at(setting->path))
         return STATUS_OK;
     if (begins_with(setting->path, "auth."))
         leave_all_out(work, setting, "it is not known whom it kept out");
@@ -535,7 +554,7 @@ static enum status take_all(struct work *work)
     TRY(refuse_old_format(work));
     TRY(set_listeners(work));
     for (size_t i = 0; i < work->from->count; i++)
-        TRY(take_setting(work, &work->from->settings[i]));
+        TRY(take_setting(work, i));
     set_log_file(work);
     set_passwords(work);
     set_rights(work);
@@ -551,8 +570,10 @@ static enum status finish(const struct hocon *from, struct draft *draft, char *e
 {
     struct work work = {.from = from, .draft = draft, .error = error, .error_size = error_size};
     work.remarked = memory_take_zeroed(KNOWN_COUNT, sizeof *work.remarked);
+    make_prefixes(&work);
     enum status status = take_all(&work);
     free(work.remarked);
+    free_prefixes(&work);
     return status;
 }
 
