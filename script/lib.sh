@@ -45,11 +45,14 @@ step() {
   printf 'ok      %s (%d s%s)\n' "$title" $((SECONDS - started)) "$skipped"
 }
 
-# Prints what failed and the sum, and ends the script.
+# Prints what failed, by name, and the sum, and ends the script. Who keeps no more than the end of the
+# output still learns from that what to look at.
 sum_up() {
   local failure
   for failure in "${failures[@]}"; do
     printf 'FAILED  %s\n' "$failure"
+    grep -A 3 -E '^(FAILED|BROKEN|Failed$|Could not be judged$)|[*]{3}(Failed|Timeout|Exception)' \
+      "${failure##*: }" | head -n 20 | cut -c 1-200 | sed 's/^/        /' || true
   done
   printf '%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ]
